@@ -1,0 +1,1 @@
+"""The command line: serve, digest, summarize, translate, models, health."""

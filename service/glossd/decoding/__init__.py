@@ -1,0 +1,1 @@
+"""Rules on logits, greedy and beam search. Knows tensors, no model."""

@@ -1,0 +1,1 @@
+"""The batching core: requests in, generations out, many in flight at once."""

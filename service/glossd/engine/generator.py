@@ -1,0 +1,24 @@
+"""The seam that tasks see: submit a segment, get a future. The engine implements it, and so does a toy in the tests."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Protocol
+
+from glossd.types import Generation, GenerationRequest
+
+
+class Generator(Protocol):
+    """Turns token ids into token ids. Thread-safe."""
+
+    def submit(self, request: GenerationRequest) -> Future[Generation]:
+        """Queue one segment. Cancelling the future frees its rows within one decode step.
+
+        The future raises ``EngineDeadError`` when the engine dies, ``DeadlineError`` when ``deadline_ns`` passes and
+        ``OverloadedError`` at once when the queue is full.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued, then stop. Idempotent."""
+        ...

@@ -1,0 +1,135 @@
+"""Every error that glossd raises on purpose, each with the gRPC status it becomes. No gRPC import lives here.
+
+The tree::
+
+    GlossdError                      INTERNAL
+    ├── InvalidInputError            INVALID_ARGUMENT     the caller's fault; names the field
+    │   └── UnsupportedLanguageError INVALID_ARGUMENT
+    ├── ModelNotFoundError           NOT_FOUND
+    ├── ModelNotLoadedError          FAILED_PRECONDITION
+    ├── ModelLoadingError            UNAVAILABLE          retry
+    ├── ModelFilesError              FAILED_PRECONDITION  a checkpoint that must not be served
+    ├── OverloadedError              RESOURCE_EXHAUSTED   retry after the given time
+    ├── DrainingError                UNAVAILABLE          retry elsewhere
+    ├── DeadlineError                DEADLINE_EXCEEDED
+    ├── EngineDeadError              UNAVAILABLE          the engine thread is gone
+    └── RemoteError                  as the server said   raised by the client only
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GlossdError(Exception):
+    """Base of all errors raised on purpose.
+
+    ``status`` is the gRPC status name, ``reason`` a stable upper-case word for programs
+    (``google.rpc.ErrorInfo.reason``), ``retryable`` whether the same call may succeed later.
+    """
+
+    status: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "INTERNAL"
+    retryable: ClassVar[bool] = False
+
+
+class InvalidInputError(GlossdError):
+    """The caller sent something that can never work. ``field`` is the path of the offending field."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "INVALID_INPUT"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+        self.description = message
+
+
+class UnsupportedLanguageError(InvalidInputError):
+    """A language, or a pair of languages, that no served model covers."""
+
+    reason = "UNSUPPORTED_LANGUAGE"
+
+
+class ModelNotFoundError(GlossdError):
+    """No model of that name is known to this server."""
+
+    status = "NOT_FOUND"
+    reason = "MODEL_NOT_FOUND"
+
+
+class ModelNotLoadedError(GlossdError):
+    """The model is known but not loaded."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "MODEL_NOT_LOADED"
+
+
+class ModelLoadingError(GlossdError):
+    """The model is being loaded; ask again soon."""
+
+    status = "UNAVAILABLE"
+    reason = "MODEL_LOADING"
+    retryable = True
+
+
+class ModelFilesError(GlossdError):
+    """A checkpoint is missing, damaged, of an unknown kind or not safe to load. Names the file."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "MODEL_FILES"
+
+
+class OverloadedError(GlossdError):
+    """A limit on work in flight was met. ``retry_after_seconds`` says when to try again."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "OVERLOADED"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DrainingError(GlossdError):
+    """The server is shutting down and takes no new work."""
+
+    status = "UNAVAILABLE"
+    reason = "DRAINING"
+    retryable = True
+
+
+class DeadlineError(GlossdError):
+    """The caller's deadline passed before the work was done."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "DEADLINE"
+
+
+class EngineDeadError(GlossdError):
+    """The engine thread that owned this work has died; its cause is chained."""
+
+    status = "UNAVAILABLE"
+    reason = "ENGINE_DEAD"
+    retryable = True
+
+
+class RemoteError(GlossdError):
+    """What a server answered, seen from the client: status code name, message, field violations, request id."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        reason: str = "",
+        fields: tuple[tuple[str, str], ...] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.remote_reason = reason
+        self.fields = fields
+        self.retry_after_seconds = retry_after_seconds

@@ -1,0 +1,1 @@
+"""The gRPC shell: conversion, admission, errors to status, health, drain."""

@@ -1,0 +1,1 @@
+"""A document's road from text to answer, and the hub of loaded models."""

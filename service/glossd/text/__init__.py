@@ -1,0 +1,1 @@
+"""Strings only, no torch: documents, segments, languages, extraction, extractive summaries."""
