@@ -289,3 +289,68 @@ class ModelDescription:
     dtype: str
     device: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslateTask:
+    """One document to translate. ``model`` "" picks the default of the pair."""
+
+    document: DocumentInput
+    target_language_code: str
+    model: str = ""
+    decode: DecodeOptions = DecodeOptions()
+    options: RequestOptions = RequestOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class SummarizeTask:
+    """One document to summarize in its own language."""
+
+    document: DocumentInput
+    summary: SummaryOptions = SummaryOptions()
+    model: str = ""
+    decode: DecodeOptions = DecodeOptions()
+    options: RequestOptions = RequestOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class DigestTask:
+    """One document to summarize and translate. The body's translation can be left out."""
+
+    document: DocumentInput
+    target_language_code: str
+    summary: SummaryOptions = SummaryOptions()
+    summary_model: str = ""
+    translation_model: str = ""
+    translate_body: bool = True
+    decode: DecodeOptions = DecodeOptions()
+    options: RequestOptions = RequestOptions()
+
+
+class Track(Enum):
+    """Which text of a digest an event belongs to."""
+
+    SUMMARY = "summary"
+    TRANSLATED_SUMMARY = "translated_summary"
+    TRANSLATED_BODY = "translated_body"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEvent:
+    """The next segment of a text, in order. ``separator`` is what stands between it and the one before."""
+
+    track: Track
+    index: int
+    separator: str
+    segment: SegmentResult
+
+
+@dataclass(frozen=True, slots=True)
+class TextEvent:
+    """A text of a digest is complete."""
+
+    track: Track
+    text: TextResult
+
+
+DigestEvent = DetectedLanguage | SegmentEvent | TextEvent | DigestResult
