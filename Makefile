@@ -1,0 +1,82 @@
+# Everything here is plain venv and pip. On another Python:  make install PYTHON=python3.12
+# Extra words for pip (say, an index that holds CPU-only torch):  make install PIP_FLAGS='--extra-index-url URL'
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := $(wildcard service tests training bench protos deploy examples .ci)
+
+# The image: a base with Python and venv, the name to give, where CPU-only torch is (empty: pip's own index).
+BASE_IMAGE ?= python:3.11-slim-bookworm
+IMAGE ?= glossd:latest
+TORCH_INDEX ?=
+TORCH_SPEC ?=
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+BUILD_FLAGS ?=
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint format protos constraints wheel image image-test clean distclean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything in it (again only when the pins change)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "glossd needs Python 3.11 or newer; name one with PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "no virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) -c constraints.txt hatchling
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) -c constraints.txt \
+		--no-build-isolation -e '.[dev]'
+	@$(BIN)/python -c 'from importlib.metadata import version as v; print("glossd", v("glossd"), "with torch", v("torch"))'
+	@touch $@
+
+demo: install ## start a server with the embedded model, send it an article, print the digest
+	$(BIN)/glossd demo
+
+test: install ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: lint test ## what CI runs: lint, types, proto lint, then the tests (layers and stubs are among them)
+
+lint: install ## ruff, mypy --strict and buf lint
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy --strict $(SOURCES)
+	$(BIN)/buf lint protos
+
+format: install ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/buf format -w protos
+
+protos: install ## write the stubs in service/glossd/v1 from protos/
+	$(BIN)/python protos/generate.py
+
+constraints: $(BIN)/python ## resolve the ranges of pyproject.toml afresh and rewrite constraints.txt (torch keeps its pin)
+	$(BIN)/python .ci/pin.py
+
+wheel: install ## build the wheel into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
+image: ## build the container image (BASE_IMAGE, IMAGE, TORCH_INDEX, TORCH_SPEC, BUILD_FLAGS)
+	$(BUILDER) build $(if $(filter buildah podman,$(BUILDER)),--format docker) -t $(IMAGE) \
+		--build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+		--build-arg TORCH_SPEC=$(TORCH_SPEC) --build-arg REVISION=$(REVISION) $(BUILD_FLAGS) .
+
+image-test: ## as root, with buildah and debootstrap: build the image and use it, read-only and non-root
+	$(PYTHON) tests/container/try_image.py
+
+clean: ## remove caches and build output
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## and the virtual environment
+	rm -rf $(VENV)
