@@ -13,6 +13,7 @@ The tree::
     ├── DrainingError                UNAVAILABLE          retry elsewhere
     ├── DeadlineError                DEADLINE_EXCEEDED
     ├── EngineDeadError              UNAVAILABLE          the engine thread is gone
+    ├── ModelOutputError             INTERNAL             a model gave scores that are not numbers
     └── RemoteError                  as the server said   raised by the client only
 """
 
@@ -113,6 +114,12 @@ class EngineDeadError(GlossdError):
     status = "UNAVAILABLE"
     reason = "ENGINE_DEAD"
     retryable = True
+
+
+class ModelOutputError(GlossdError):
+    """A model gave no finite score for a segment: damaged weights, or rules that forbid every token."""
+
+    reason = "MODEL_OUTPUT"
 
 
 class RemoteError(GlossdError):

@@ -1,0 +1,208 @@
+"""Rules that change scores before a token is chosen, each for the rows that asked for it. No model, no search.
+
+Every rule has the semantics of the ``transformers`` logits processor of the same purpose and runs in the same order, over
+rows of different age: ``history`` (R, T) int64 holds each row's tokens so far, start token first, and ``lengths`` (R,)
+int64 says how many of them count.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from glossd.types import GenerationParams
+
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What rules may look at: tokens so far (R, T), how many count (R,), on the same device as the scores."""
+
+    history: Tensor
+    lengths: Tensor
+
+
+class LogitRule(Protocol):
+    """Changes ``scores`` (R, V) float32 in place."""
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """Apply to the rows this rule was made for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionPenalty:
+    """Divide positive and multiply negative scores of tokens that a row already holds (Keskar et al. 2019)."""
+
+    rows: Tensor
+    penalty: float
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        tokens = context.history[self.rows]
+        past = torch.arange(tokens.shape[1], device=tokens.device) >= context.lengths[self.rows, None]
+        tokens = torch.where(past, tokens[:, :1], tokens)
+        chosen = scores[self.rows].gather(1, tokens)
+        chosen = torch.where(chosen < 0, chosen * self.penalty, chosen / self.penalty)
+        scores[self.rows[:, None], tokens] = chosen
+
+
+@dataclass(frozen=True, slots=True)
+class NoRepeatNgram:
+    """Never complete an n-gram that the row already holds."""
+
+    rows: Tensor
+    size: int
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        history, lengths = context.history[self.rows], context.lengths[self.rows]
+        if history.shape[1] < self.size:
+            return
+        windows = history.unfold(1, self.size, 1)
+        steps = torch.arange(self.size - 1, device=history.device)
+        starts = (lengths - self.size + 1).clamp(min=0)
+        prefix = history.gather(1, starts[:, None] + steps) if self.size > 1 else history[:, :0]
+        ends = torch.arange(windows.shape[1], device=history.device) + self.size
+        counted = (ends <= lengths[:, None]) & (lengths[:, None] >= self.size)
+        matched = (windows[..., :-1] == prefix[:, None]).all(-1) & counted
+        row, window = matched.nonzero(as_tuple=True)
+        scores[self.rows[row], windows[row, window, -1]] = _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class BannedTokens:
+    """Single tokens that are never chosen."""
+
+    rows: Tensor
+    tokens: Tensor
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        scores[self.rows[:, None], self.tokens] = _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class BannedSequence:
+    """A sequence of two or more tokens that is never completed."""
+
+    rows: Tensor
+    prefix: Tensor
+    last: int
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        size = self.prefix.shape[0]
+        lengths = context.lengths[self.rows]
+        steps = torch.arange(size, device=lengths.device)
+        tail = context.history[self.rows].gather(1, (lengths[:, None] - size).clamp(min=0) + steps)
+        matched = (tail == self.prefix).all(1) & (lengths >= size)
+        scores[self.rows[matched], self.last] = _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class MinNewTokens:
+    """No end token before ``minimum`` new tokens."""
+
+    rows: Tensor
+    minimum: int
+    ends: Tensor
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        young = self.rows[context.lengths[self.rows] - 1 < self.minimum]
+        scores[young[:, None], self.ends] = _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedToken:
+    """At ``length`` tokens so far (the start token counts) only ``token`` can follow."""
+
+    rows: Tensor
+    length: int
+    token: int
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        due = self.rows[context.lengths[self.rows] == self.length]
+        scores[due] = _NEVER
+        scores[due, self.token] = 0.0
+
+
+def build_rules(params: Sequence[GenerationParams], *, device: torch.device) -> list[LogitRule]:
+    """The rules of the live rows, one ``params`` a row, in the order in which they must run.
+
+    Rows that ask for the same thing share one rule, so the number of rules does not grow with the rows.
+    """
+    rules: list[LogitRule] = []
+    for collect in (_repetition, _ngrams, _bad_words, _minimum, _first, _last, _suppressed):
+        groups: dict[object, list[int]] = defaultdict(list)
+        wanted: dict[object, Callable[[Tensor], list[LogitRule]]] = {}
+        for row, asked in enumerate(params):
+            found = collect(asked, device)
+            if found is not None:
+                key, wanted[key] = found
+                groups[key].append(row)
+        for key, rows in groups.items():
+            rules.extend(wanted[key](torch.tensor(rows, dtype=torch.int64, device=device)))
+    return rules
+
+
+_Found = tuple[object, Callable[[Tensor], list[LogitRule]]] | None
+
+
+def _repetition(params: GenerationParams, device: torch.device) -> _Found:
+    penalty = params.repetition_penalty
+    return None if penalty == 1.0 else (penalty, lambda rows: [RepetitionPenalty(rows, penalty)])
+
+
+def _ngrams(params: GenerationParams, device: torch.device) -> _Found:
+    size = params.no_repeat_ngram_size
+    return None if size == 0 else (size, lambda rows: [NoRepeatNgram(rows, size)])
+
+
+def _bad_words(params: GenerationParams, device: torch.device) -> _Found:
+    """A lone end token is no bad word, as in ``transformers``."""
+    words = [word for word in params.bad_words if word not in {(end,) for end in params.eos_token_ids}]
+    single = sorted({word[0] for word in words if len(word) == 1})
+    longer = [word for word in words if len(word) > 1]
+    if not words:
+        return None
+
+    def build(rows: Tensor) -> list[LogitRule]:
+        rules: list[LogitRule] = [
+            BannedSequence(rows, torch.tensor(word[:-1], device=device), word[-1]) for word in longer
+        ]
+        return [BannedTokens(rows, torch.tensor(single, device=device)), *rules] if single else rules
+
+    return (params.bad_words, params.eos_token_ids), build
+
+
+def _minimum(params: GenerationParams, device: torch.device) -> _Found:
+    least, ends = params.min_new_tokens, params.eos_token_ids
+    if least <= 0:
+        return None
+    return (least, ends), lambda rows: [MinNewTokens(rows, least, torch.tensor(ends, device=device))]
+
+
+def _first(params: GenerationParams, device: torch.device) -> _Found:
+    token = params.forced_bos_token_id
+    return None if token is None else (token, lambda rows: [ForcedToken(rows, 1, token)])
+
+
+def _last(params: GenerationParams, device: torch.device) -> _Found:
+    token, length = params.forced_eos_token_id, params.max_new_tokens
+    return None if token is None else ((token, length), lambda rows: [ForcedToken(rows, length, token)])
+
+
+def _suppressed(params: GenerationParams, device: torch.device) -> _Found:
+    tokens = params.suppressed
+    if not tokens:
+        return None
+    return tokens, lambda rows: [BannedTokens(rows, torch.tensor(tokens, device=device))]

@@ -1,0 +1,116 @@
+"""Choosing tokens: the contract of a search over the segments in flight, and greedy search.
+
+A search owns the decoding state of all live segments that search alike; segments join at its end and leave anywhere, and
+each keeps its own limits. Shapes: S segments, K rows (beams) each, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from glossd.types import FinishReason, GenerationParams
+
+
+@dataclass(frozen=True, slots=True)
+class SearchKey:
+    """Segments with equal keys are searched together."""
+
+    beams: int
+    ends: int
+
+    @classmethod
+    def of(cls, params: GenerationParams) -> SearchKey:
+        """The key of a segment's parameters."""
+        return cls(params.num_beams, len(params.eos_token_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One step's choice: the next ``tokens`` (S, K), from which beam each continues (S, K), which segments are ``done``.
+
+    ``parents`` None means that every row continues itself. ``broken`` (S,) marks segments whose scores left no finite
+    choice; nothing else about those is to be believed.
+    """
+
+    tokens: Tensor
+    parents: Tensor | None
+    done: Tensor
+    broken: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A finished segment: new tokens with the end token, without start; score as in :class:`glossd.types.Generation`."""
+
+    token_ids: tuple[int, ...]
+    score: float
+    finish_reason: FinishReason
+
+
+class Search(Protocol):
+    """Decoding state of the live segments of one key."""
+
+    def join(self, params: Sequence[GenerationParams]) -> None:
+        """Append new segments after the live ones."""
+        ...
+
+    def step(self, scores: Tensor, history: Tensor, length: Tensor) -> Chosen:
+        """Choose from ``scores`` (S, K, V) float32, already ruled; ``history`` (S, K, T) holds the tokens so far and
+        ``length`` (S,) how many of them count, the start token included."""
+        ...
+
+    def take(self, segment: int, history: Tensor) -> Hypothesis:
+        """The result of a done segment; ``history`` (K, T) is its rows' history after this step's choice."""
+        ...
+
+    def keep(self, segments: Tensor) -> None:
+        """Drop every segment but these (N,), in this order."""
+        ...
+
+
+class Greedy:
+    """The most likely token at each step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._limits = torch.zeros(0, dtype=torch.int64, device=device)
+        self._ends = torch.zeros(0, 0, dtype=torch.int64, device=device)
+        self._sums = torch.zeros(0, dtype=torch.float32, device=device)
+        self._lengths = self._limits
+
+    def join(self, params: Sequence[GenerationParams]) -> None:
+        """See :class:`Search`."""
+        limits = torch.tensor([asked.max_new_tokens for asked in params], device=self._device)
+        ends = torch.tensor([asked.eos_token_ids for asked in params], device=self._device)
+        self._limits = torch.cat([self._limits, limits])
+        self._ends = torch.cat([self._ends, ends]) if len(self._ends) else ends
+        self._sums = torch.cat([self._sums, self._sums.new_zeros(len(params))])
+
+    def step(self, scores: Tensor, history: Tensor, length: Tensor) -> Chosen:
+        """See :class:`Search`."""
+        flat = scores[:, 0]
+        best, tokens = flat.max(-1)
+        gain = best - flat.logsumexp(-1)
+        self._sums = self._sums + gain
+        self._lengths = length
+        ended = (tokens[:, None] == self._ends).any(1)
+        return Chosen(tokens[:, None], None, ended | (length >= self._limits), ~gain.isfinite())
+
+    def take(self, segment: int, history: Tensor) -> Hypothesis:
+        """See :class:`Search`. The score is the mean log-probability of the new tokens."""
+        count = int(self._lengths[segment])
+        tokens = history[0, 1 : count + 1].tolist()
+        ended = tokens[-1] in self._ends[segment].tolist()
+        score = float(self._sums[segment]) / count
+        return Hypothesis(tuple(tokens), score, FinishReason.COMPLETE if ended else FinishReason.LENGTH)
+
+    def keep(self, segments: Tensor) -> None:
+        """See :class:`Search`."""
+        self._limits, self._ends = self._limits[segments], self._ends[segments]
+        self._sums = self._sums[segments]
+        self._lengths = self._lengths[segments] if len(self._lengths) else self._lengths

@@ -1,0 +1,234 @@
+"""The BART-like shape: BART, mBART, Marian, PEGASUS and M2M100/NLLB. What differs is a class attribute.
+
+Sources: Lewis et al. 2019 (BART), Junczys-Dowmunt et al. 2018 (Marian), Zhang et al. 2019 (PEGASUS), Fan et al. 2020
+(M2M100); weights and exact arithmetic follow the ``transformers`` classes of the same names.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glossd.models.cache import CacheShape, KVCache
+from glossd.models.facts import model_info
+from glossd.models.layers import (
+    Activation,
+    CrossAttention,
+    DecodeStep,
+    LayerNorm,
+    Linear,
+    SelfAttention,
+    padding_mask,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderLayer:
+    """Weights of one encoder layer."""
+
+    attention: SelfAttention
+    attention_norm: LayerNorm
+    expand: Linear
+    contract: Linear
+    final_norm: LayerNorm
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLayer:
+    """Weights of one decoder layer."""
+
+    attention: SelfAttention
+    attention_norm: LayerNorm
+    cross: CrossAttention
+    cross_norm: LayerNorm
+    expand: Linear
+    contract: Linear
+    final_norm: LayerNorm
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Scaled token embedding (V, E) plus position table (P, E), with an optional norm over the sum."""
+
+    tokens: Tensor
+    positions: Tensor
+    scale: float
+    norm: LayerNorm | None
+
+
+class BartModel:
+    """BART: post-norm, learned positions that start at row 2 of their table, a norm on the embeddings."""
+
+    family: ClassVar[str] = "bart"
+    pre_norm: ClassVar[bool] = False
+    position_offset: ClassVar[int] = 2
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.info = model_info(model, self.family)
+        modules: Any = model
+        encoder, decoder = modules.get_encoder(), modules.get_decoder()
+        self._activation = _activation(modules.config.activation_function)
+        self._source_embedding = self._embedding(encoder, modules.config)
+        self._target_embedding = self._embedding(decoder, modules.config)
+        self._encoder = [_encoder_layer(layer) for layer in encoder.layers]
+        self._decoder = [_decoder_layer(layer) for layer in decoder.layers]
+        self._encoder_norm = _optional_norm(encoder, "layer_norm")
+        self._decoder_norm = _optional_norm(decoder, "layer_norm")
+        bias = getattr(modules, "final_logits_bias", None)
+        self._head = Linear(modules.lm_head.weight.detach(), None if bias is None else bias.detach()[0])
+
+    @classmethod
+    def from_transformers(cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device) -> Self:
+        """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after."""
+        return cls(model.to(device=device, dtype=dtype).eval())  # type: ignore[arg-type]  # stubs of .to() lose the type
+
+    def new_cache(self, *, rows: int, sources: int) -> KVCache:
+        """An empty cache with room for that many live rows and sources."""
+        shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
+        return KVCache(shape, dtype=self._head.weight.dtype, device=self._head.weight.device)
+
+    @torch.inference_mode()
+    def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
+        """See :class:`glossd.models.base.Seq2SeqModel`."""
+        time = source_ids.shape[1]
+        positions = torch.arange(time, device=source_ids.device)
+        mask = padding_mask(lengths, time)
+        hidden = self._embed(self._source_embedding, source_ids, positions)
+        for layer in self._encoder:
+            hidden = self._around(hidden, layer.attention_norm, lambda x, at=layer.attention: at.over_batch(x, mask))
+            hidden = self._feed_forward(hidden, layer)
+        if self._encoder_norm is not None:
+            hidden = self._encoder_norm(hidden)
+        for index, layer in enumerate(self._decoder):
+            cache.write_cross(index, slots, *layer.cross.project(hidden))
+
+    @torch.inference_mode()
+    def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
+        """See :class:`glossd.models.base.Seq2SeqModel`."""
+        step = DecodeStep.begin(positions, cache)
+        hidden = self._embed(self._target_embedding, token_ids, positions)
+        for index, layer in enumerate(self._decoder):
+            hidden = self._decode_layer(hidden, layer, step, index)
+        if self._decoder_norm is not None:
+            hidden = self._decoder_norm(hidden)
+        return self._head(hidden).float()
+
+    def _decode_layer(self, hidden: Tensor, layer: DecoderLayer, step: DecodeStep, index: int) -> Tensor:
+        """One decoder layer over (R, E)."""
+        hidden = self._around(hidden, layer.attention_norm, lambda x: layer.attention.over_cache(x, step, index))
+        hidden = self._around(hidden, layer.cross_norm, lambda x: layer.cross.over_cache(x, step, index))
+        return self._feed_forward(hidden, layer)
+
+    def _around(self, hidden: Tensor, norm: LayerNorm, block: Activation) -> Tensor:
+        """The residual around a block, with the norm before or after it as the family has it."""
+        if self.pre_norm:
+            return hidden + block(norm(hidden))
+        return norm(hidden + block(hidden))
+
+    def _feed_forward(self, hidden: Tensor, layer: EncoderLayer | DecoderLayer) -> Tensor:
+        return self._around(
+            hidden, layer.final_norm, lambda x: layer.contract(self._activation(layer.expand(x)))
+        )
+
+    def _embed(self, embedding: Embedding, token_ids: Tensor, positions: Tensor) -> Tensor:
+        """Token plus position embedding; ``positions`` broadcasts to ``token_ids``."""
+        hidden = functional.embedding(token_ids, embedding.tokens) * embedding.scale
+        hidden = hidden + functional.embedding(self._position_rows(token_ids, positions), embedding.positions)
+        return hidden if embedding.norm is None else embedding.norm(hidden)
+
+    def _position_rows(self, token_ids: Tensor, positions: Tensor) -> Tensor:
+        """Which rows of the position table are read."""
+        return positions + self.position_offset
+
+    def _embedding(self, stack: Any, config: Any) -> Embedding:
+        scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
+        positions = stack.embed_positions
+        table = positions.weights if hasattr(positions, "weights") else positions.weight
+        weight = stack.embed_tokens.weight.detach()
+        return Embedding(weight, table.detach().to(weight), scale, _optional_norm(stack, "layernorm_embedding"))
+
+
+class MBartModel(BartModel):
+    """mBART and mBART-50: BART with the norm before each block and a last norm on each stack."""
+
+    family = "mbart"
+    pre_norm = True
+
+
+class MarianModel(BartModel):
+    """Marian (OPUS-MT): post-norm, sinusoidal positions, no norm on the embeddings."""
+
+    family = "marian"
+    position_offset = 0
+
+
+class PegasusModel(BartModel):
+    """PEGASUS: pre-norm, sinusoidal positions."""
+
+    family = "pegasus"
+    pre_norm = True
+    position_offset = 0
+
+
+class M2M100Model(BartModel):
+    """M2M100 and NLLB: pre-norm, sinusoidal positions; a padding token stands at no position."""
+
+    family = "m2m_100"
+    pre_norm = True
+
+    def _position_rows(self, token_ids: Tensor, positions: Tensor) -> Tensor:
+        pad = self.info.pad_token_id
+        return torch.where(token_ids == pad, pad, positions + self.position_offset)
+
+
+def _encoder_layer(layer: Any) -> EncoderLayer:
+    return EncoderLayer(
+        attention=_self_attention(layer.self_attn),
+        attention_norm=LayerNorm.of(layer.self_attn_layer_norm),
+        expand=Linear.fused(layer.fc1),
+        contract=Linear.fused(layer.fc2),
+        final_norm=LayerNorm.of(layer.final_layer_norm),
+    )
+
+
+def _decoder_layer(layer: Any) -> DecoderLayer:
+    cross = layer.encoder_attn
+    return DecoderLayer(
+        attention=_self_attention(layer.self_attn),
+        attention_norm=LayerNorm.of(layer.self_attn_layer_norm),
+        cross=CrossAttention(
+            query=Linear.fused(cross.q_proj),
+            key_value=Linear.fused(cross.k_proj, cross.v_proj),
+            output=Linear.fused(cross.out_proj),
+            heads=cross.num_heads,
+        ),
+        cross_norm=LayerNorm.of(layer.encoder_attn_layer_norm),
+        expand=Linear.fused(layer.fc1),
+        contract=Linear.fused(layer.fc2),
+        final_norm=LayerNorm.of(layer.final_layer_norm),
+    )
+
+
+def _self_attention(attention: Any) -> SelfAttention:
+    qkv = Linear.fused(attention.q_proj, attention.k_proj, attention.v_proj)
+    return SelfAttention(qkv, Linear.fused(attention.out_proj), heads=attention.num_heads)
+
+
+def _optional_norm(stack: Any, name: str) -> LayerNorm | None:
+    module = getattr(stack, name, None)
+    return None if module is None else LayerNorm.of(module)
+
+
+def _activation(name: str) -> Activation:
+    from transformers.activations import ACT2FN
+
+    function: Activation = ACT2FN[name]
+    return function

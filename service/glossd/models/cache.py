@@ -1,0 +1,151 @@
+"""Keys and values of everything in flight: self-attention per row, cross-attention once per source. No arithmetic.
+
+Rows and sources are dense, ``0 .. n-1``; who stands where is told by :meth:`KVCache.arrange`. Storage grows by doubling
+along time, so a long segment costs memory only once one has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """Sizes that do not change: decoder layers, heads, width of a head, most rows and sources at once."""
+
+    layers: int
+    heads: int
+    head_width: int
+    rows: int
+    sources: int
+
+
+class _Store:
+    """One pair of (layer, entry, head, time, width) tensors that grows along time."""
+
+    def __init__(self, shape: CacheShape, entries: int, dtype: torch.dtype, device: torch.device) -> None:
+        self._size = (shape.layers, entries, shape.heads, 0, shape.head_width)
+        self.keys = torch.zeros(self._size, dtype=dtype, device=device)
+        self.values = torch.zeros_like(self.keys)
+
+    def reserve(self, time: int) -> None:
+        """Make room for ``time`` positions; what is stored stays."""
+        layers, entries, heads, capacity, width = self._size
+        if time <= capacity:
+            return
+        grown = max(time, 2 * capacity, 32)
+        self._size = (layers, entries, heads, grown, width)
+        for name in ("keys", "values"):
+            old: Tensor = getattr(self, name)
+            new = old.new_zeros(self._size)
+            new[:, :, :, :capacity] = old
+            setattr(self, name, new)
+
+    def copy(self, origins: Tensor, targets: Tensor, time: int) -> None:
+        """Entries ``targets`` become what ``origins`` are, over the first ``time`` positions, all layers at once."""
+        for store in (self.keys, self.values):
+            store[:, targets, :, :time] = store[:, origins, :, :time]
+
+    def clear(self, entries: Tensor) -> None:
+        """Zero entries that may hold what is not finite."""
+        self.keys[:, entries] = 0
+        self.values[:, entries] = 0
+
+
+class KVCache:
+    """Self and cross keys and values, and the present arrangement of rows over sources."""
+
+    def __init__(self, shape: CacheShape, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.shape = shape
+        self.device = device
+        self._self = _Store(shape, shape.rows, dtype, device)
+        self._cross = _Store(shape, shape.sources, dtype, device)
+        self._source_lengths = [0] * shape.sources
+        self.rows = 0
+        self.sources = 0
+        self.lanes = 1
+        self.regular = True
+        self.row_sources = torch.zeros(0, dtype=torch.int64, device=device)
+        self.row_lanes = torch.zeros(0, dtype=torch.int64, device=device)
+        self.cross_mask: Tensor | None = None
+        self.cross_time = 0
+
+    def arrange(self, row_sources: Sequence[int], *, sources: int) -> None:
+        """Say which source each live row reads; call after every join, leave or move, before the next decode step."""
+        lanes_used = [0] * sources
+        row_lanes = []
+        for source in row_sources:
+            row_lanes.append(lanes_used[source])
+            lanes_used[source] += 1
+        self.rows, self.sources = len(row_sources), sources
+        self.lanes = max(lanes_used, default=1)
+        self.regular = all(
+            source * self.lanes + lane == row
+            for row, (source, lane) in enumerate(zip(row_sources, row_lanes, strict=True))
+        ) and self.rows == sources * self.lanes
+        self.row_sources = torch.tensor(list(row_sources), dtype=torch.int64, device=self.device)
+        self.row_lanes = torch.tensor(row_lanes, dtype=torch.int64, device=self.device)
+        lengths = self._source_lengths[:sources]
+        self.cross_time = max(lengths, default=0)
+        self.cross_mask = None
+        if any(length != self.cross_time for length in lengths):
+            time = torch.arange(self.cross_time, device=self.device)
+            self.cross_mask = (time < torch.tensor(lengths, device=self.device)[:, None])[:, None, None, :]
+
+    def reserve_sources(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
+        """Make room for new sources of ``lengths`` tokens at numbers ``slots``."""
+        self._cross.reserve(max(lengths))
+        for slot, length in zip(slots, lengths, strict=True):
+            self._source_lengths[slot] = length
+
+    def write_cross(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Store one layer's cross ``keys`` and ``values``, each (B, H, L, D), at source numbers ``slots`` (B,)."""
+        time = keys.shape[2]
+        self._cross.keys[layer, slots, :, :time] = keys
+        self._cross.values[layer, slots, :, :time] = values
+
+    def cross(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Cross keys and values of the live sources: views (S, H, L, D), L the longest live source."""
+        keys = self._cross.keys[layer, : self.sources, :, : self.cross_time]
+        return keys, self._cross.values[layer, : self.sources, :, : self.cross_time]
+
+    def reserve_time(self, time: int) -> None:
+        """Make room for ``time`` decoder positions."""
+        self._self.reserve(time)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        """Write one layer's new ``keys`` and ``values`` (R, H, D) at each row's own position.
+
+        Returns views (R, H, ``time``, D) of everything up to the oldest row's position.
+        """
+        rows = torch.arange(self.rows, device=self.device)
+        self._self.keys[layer, rows, :, positions] = keys
+        self._self.values[layer, rows, :, positions] = values
+        return self._self.keys[layer, : self.rows, :, :time], self._self.values[layer, : self.rows, :, :time]
+
+    def copy_rows(self, origins: Tensor, targets: Tensor, *, time: int) -> None:
+        """Rows ``targets`` (N,) become copies of rows ``origins`` (N,) over their first ``time`` positions."""
+        self._self.copy(origins, targets, time)
+
+    def copy_sources(self, origins: Sequence[int], targets: Sequence[int]) -> None:
+        """Sources ``targets`` become copies of ``origins``, none of which is a target itself."""
+        lengths = [self._source_lengths[origin] for origin in origins]
+        for target, length in zip(targets, lengths, strict=True):
+            self._source_lengths[target] = length
+        index = torch.tensor([*origins, *targets], dtype=torch.int64, device=self.device)
+        self._cross.copy(index[: len(origins)], index[len(origins) :], max(lengths))
+
+    def clear(self, rows: Sequence[int], sources: Sequence[int]) -> None:
+        """Zero rows and sources, so that a value that is not finite never reaches a later user of the same place."""
+        self._self.clear(torch.tensor(list(rows), dtype=torch.int64, device=self.device))
+        self._cross.clear(torch.tensor(list(sources), dtype=torch.int64, device=self.device))
+
+    @property
+    def bytes(self) -> int:
+        """Memory held now."""
+        stores = (self._self.keys, self._self.values, self._cross.keys, self._cross.values)
+        return sum(store.numel() * store.element_size() for store in stores)
