@@ -1,0 +1,258 @@
+"""Builds the image for real and uses it as a cluster would: another user, read-only root, no way out to a network.
+
+`make image-test` runs it. It needs root, buildah and debootstrap, but no daemon and no registry: the base image is
+a minimal Debian tree, and pip's settings of this machine are lent to the build only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BASE = "localhost/glossd-test-base"
+IMAGE = "localhost/glossd-test"
+USER = "10001:10001"
+START_SECONDS = 180
+STOP_SECONDS = 60
+
+ARTICLE = """Harbour town opens a night school for boat builders
+
+The town of Eastmere opened a night school for boat builders on Monday. Forty people signed up on the first day.
+
+Teachers from three local yards will give lessons twice a week. The town pays for tools and timber.
+
+"We were losing a craft," said the head of the school, Anna Reed. She hopes to launch a first boat in spring.
+"""
+
+
+def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
+    """The standard output of a command; what it says on standard error passes through."""
+    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, text=True, check=False)
+    if check and done.returncode:
+        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(f"image-test: {text}", flush=True)
+
+
+def expect(holds: bool, what: str) -> None:
+    """Report one finding and stop when it does not hold."""
+    if not holds:
+        raise SystemExit(f"image-test: FAILED: {what}")
+    say(f"ok: {what}")
+
+
+# --- building ---------------------------------------------------------------------------------------------------
+
+
+def make_base(scratch: Path, suite: str) -> None:
+    """A base image with Debian's own Python, unless an earlier run left one."""
+    if subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode:
+        say(f"making a base image of Debian {suite}")
+        tree = scratch / "base"
+        packages = "python3,python3-venv,ca-certificates"
+        run("debootstrap", "--variant=minbase", f"--include={packages}", suite, str(tree))
+        container = run("buildah", "from", "scratch").strip()
+        mounted = run("buildah", "mount", container).strip()
+        run("cp", "-a", f"{tree}/.", mounted)
+        run("buildah", "umount", container)
+        run("buildah", "commit", "-q", "--rm", container, BASE)
+        shutil.rmtree(tree)
+
+
+def lend_pip_settings(scratch: Path) -> list[str]:
+    """Options of the build that lend it pip's settings of this machine, and the local paths that they name."""
+    settings = {}
+    for line in run(sys.executable, "-m", "pip", "config", "list").splitlines():
+        name, _, value = line.partition("=")
+        settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
+    if not settings:
+        return []
+    file = scratch / "pip.conf"
+    file.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    paths = {Path(word.removeprefix("file://")) for value in settings.values() for word in value.split()}
+    local = sorted({shared_folder(path) for path in paths if path.is_absolute() and path.exists()})
+    return [f"--secret=id=pip,src={file}", *(f"--volume={path}:{path}:ro" for path in local)]
+
+
+def shared_folder(path: Path) -> Path:
+    """What has to be mounted for a path: an index lists its files beside itself, so its parent."""
+    return path.parent if path.name == "simple" else path
+
+
+def build(scratch: Path, nice: int) -> None:
+    """Build the image from the working tree."""
+    started = time.monotonic()
+    revision = run("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD", check=False).strip()
+    command = ["nice", f"-n{nice}", "buildah", "bud", "--isolation=chroot", "--format=docker", "--layers"]
+    command += [f"--build-arg=BASE_IMAGE={BASE}", f"--build-arg=REVISION={revision}", *lend_pip_settings(scratch)]
+    subprocess.run([*command, "-t", IMAGE, str(ROOT)], check=True)
+    size = int(json.loads(run("buildah", "images", "--json", IMAGE))[0].get("size_bytes", 0)) or size_of(IMAGE)
+    say(f"built in {time.monotonic() - started:.0f} s, {size}")
+
+
+def size_of(image: str) -> str:
+    """The size that buildah prints for an image."""
+    return run("buildah", "images", "--format", "{{.Size}}", image).strip()
+
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What the image says of how it wants to be run, and where its files are mounted."""
+
+    root: str
+    environment: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    health: tuple[str, ...]
+    user: str
+    stop_signal: str
+
+    def inside(self, *command: str) -> list[str]:
+        """A command in the image's files, as its user and with its environment, unable to gain rights."""
+        chroot = ["chroot", f"--userspec={self.user}", self.root]
+        return ["setpriv", "--no-new-privs", *chroot, "/usr/bin/env", "-i", *self.environment, *command]
+
+
+def inspect(image: str, root: str) -> Image:
+    """Read the image's configuration."""
+    config = json.loads(run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
+    return Image(
+        root=root,
+        environment=tuple(config["Env"]),
+        entrypoint=tuple(config["Entrypoint"]),
+        command=tuple(config["Cmd"]),
+        health=tuple(config["Healthcheck"]["Test"]),
+        user=config["User"],
+        stop_signal=config["StopSignal"],
+    )
+
+
+class Server:
+    """The image's own command as process 1 of new namespaces: read-only root, empty /tmp, only a loopback network."""
+
+    def __init__(self, image: Image) -> None:
+        """Start it; `wait_until_healthy` tells when it serves."""
+        root = shlex.quote(image.root)
+        setup = [
+            f"mount --bind {root} {root}",
+            f"mount -o remount,ro,bind {root}",
+            f"mount -t proc proc {root}/proc",
+            f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp",
+            f"mount --rbind /dev {root}/dev",
+            "ip link set lo up",
+            "exec " + shlex.join(image.inside(*image.entrypoint, *image.command)),
+        ]
+        namespaces = ["unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child"]
+        self.image = image
+        self.process = subprocess.Popen([*namespaces, "sh", "-ec", "\n".join(setup)])
+
+    def first_process(self) -> int:
+        """The server's id as this machine sees it."""
+        parent = self.process.pid
+        return int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+
+    def enter(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command beside the server, in its namespaces."""
+        enter = ["nsenter", f"--target={self.first_process()}", "--mount", "--net", "--pid", "--"]
+        return subprocess.run(
+            [*enter, *self.image.inside(*command)], input=stdin, capture_output=True, text=True, check=False
+        )
+
+    def wait_until_healthy(self) -> float:
+        """Run the image's health check until it passes; the seconds that took."""
+        started = time.monotonic()
+        while time.monotonic() - started < START_SECONDS:
+            if self.process.poll() is not None:
+                raise SystemExit(f"image-test: the server ended with {self.process.returncode}")
+            try:
+                check = self.enter(*self.image.health[1:])
+            except (IndexError, FileNotFoundError):  # not forked yet
+                continue
+            if check.returncode == 0:
+                return time.monotonic() - started
+            time.sleep(0.5)
+        raise SystemExit(f"image-test: not healthy after {START_SECONDS} s: {check.stdout}{check.stderr}")
+
+    def stop(self) -> int:
+        """Send the image's stop signal; the exit status."""
+        os.kill(self.first_process(), signal.Signals[self.image.stop_signal])
+        return self.process.wait(STOP_SECONDS)
+
+
+def has_chinese(text: str) -> bool:
+    """Whether a CJK ideograph is in the text."""
+    return any("\u4e00" <= character <= "\u9fff" for character in text)
+
+
+def try_out(image: Image) -> None:
+    """Start, check, digest, stop."""
+    expect(image.user == USER, f"the image runs as {USER}")
+    expect(image.health[0] == "CMD", "the health check needs no shell")
+    say(f"starting {shlex.join([*image.entrypoint, *image.command])}, read-only and without a network")
+    server = Server(image)
+    try:
+        say(f"ok: healthy after {server.wait_until_healthy():.1f} s")
+        identity = server.enter("id", "-u", "-g").stdout or server.enter("id", "-u").stdout
+        expect(identity.strip() == "10001", "it is not root")
+        expect(server.enter("touch", "/opt/glossd/x").returncode != 0, "its root file system is read-only")
+        digest = ["glossd", "digest", "-", "--to", "zh", "--endpoint", "127.0.0.1:50051", "--format", "json"]
+        started = time.monotonic()
+        answer = server.enter(*digest, stdin=ARTICLE)
+        expect(answer.returncode == 0, f"an article is answered {answer.stderr if answer.returncode else ''}")
+        say(f"answered in {time.monotonic() - started:.1f} s")
+        expect(has_chinese(json.dumps(json.loads(answer.stdout), ensure_ascii=False)), "in Chinese")
+        started = time.monotonic()
+        expect(server.stop() == 0, "the stop signal ends it with status 0")
+        say(f"stopped in {time.monotonic() - started:.1f} s")
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+def main() -> None:
+    """Build, then try out."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--suite", default="bookworm", help="the Debian release of the base image")
+    options.add_argument("--nice", type=int, default=5, help="how far the build steps back for other work")
+    options.add_argument("--only-build", action="store_true", help="do not run the server")
+    chosen = options.parse_args()
+    missing: Sequence[str] = [tool for tool in ("buildah", "debootstrap", "unshare", "ip") if not shutil.which(tool)]
+    if missing or os.geteuid():
+        raise SystemExit(f"image-test: needs root and {', '.join(missing) or 'its rights'}")
+    with tempfile.TemporaryDirectory(prefix="glossd-image-") as directory:
+        make_base(Path(directory), chosen.suite)
+        build(Path(directory), chosen.nice)
+    container = run("buildah", "from", "--pull-never", IMAGE).strip()
+    try:
+        image = inspect(IMAGE, run("buildah", "mount", container).strip())
+        say(run(*image.inside("glossd", "--version")).strip())
+        if not chosen.only_build:
+            try_out(image)
+    finally:
+        run("buildah", "umount", container)
+        run("buildah", "rm", container)
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
