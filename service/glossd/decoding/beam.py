@@ -98,7 +98,14 @@ class BeamSearch:
         return best, index // width, row_tokens.view(segments, beams * width).gather(1, index)
 
     def _finish(
-        self, state: _State, totals: Tensor, parents: Tensor, tokens: Tensor, stops: Tensor, history: Tensor, length: Tensor
+        self,
+        state: _State,
+        totals: Tensor,
+        parents: Tensor,
+        tokens: Tensor,
+        stops: Tensor,
+        history: Tensor,
+        length: Tensor,
     ) -> None:
         """Merge candidates that end here into each segment's finished hypotheses, best first."""
         just = stops.clone()

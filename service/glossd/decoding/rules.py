@@ -1,7 +1,7 @@
 """Rules that change scores before a token is chosen, each for the rows that asked for it. No model, no search.
 
-Every rule has the semantics of the ``transformers`` logits processor of the same purpose and runs in the same order, over
-rows of different age: ``history`` (R, T) int64 holds each row's tokens so far, start token first, and ``lengths`` (R,)
+Every rule means what the ``transformers`` logits processor of that purpose means, and runs in the same order,
+over rows of different age: ``history`` (R, T) int64 holds each row's tokens so far, start token first, and ``lengths`` (R,)
 int64 says how many of them count.
 """
 

@@ -1,7 +1,7 @@
 """Choosing tokens: the contract of a search over the segments in flight, and greedy search.
 
-A search owns the decoding state of all live segments that search alike; segments join at its end and leave anywhere, and
-each keeps its own limits. Shapes: S segments, K rows (beams) each, V vocabulary.
+A search owns the decoding state of all live segments that search alike; segments join at its end and leave anywhere,
+and each keeps its own limits. Shapes: S segments, K rows (beams) each, V vocabulary.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SearchKey:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One step's choice: the next ``tokens`` (S, K), from which beam each continues (S, K), which segments are ``done``.
+    """One step's choice: the next ``tokens`` (S, K), the beam each continues (S, K), which segments are ``done`` (S,).
 
     ``parents`` None means that every row continues itself. ``broken`` (S,) marks segments whose scores left no finite
     choice; nothing else about those is to be believed.
@@ -45,7 +45,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A finished segment: new tokens with the end token, without start; score as in :class:`glossd.types.Generation`."""
+    """A finished segment: new tokens with the end token; score as in :class:`glossd.types.Generation`."""
 
     token_ids: tuple[int, ...]
     score: float
@@ -61,7 +61,8 @@ class Search(Protocol):
 
     def step(self, scores: Tensor, history: Tensor, length: Tensor) -> Chosen:
         """Choose from ``scores`` (S, K, V) float32, already ruled; ``history`` (S, K, T) holds the tokens so far and
-        ``length`` (S,) how many of them count, the start token included."""
+        ``length`` (S,) how many of them count, the start token included.
+        """
         ...
 
     def take(self, segment: int, history: Tensor) -> Hypothesis:

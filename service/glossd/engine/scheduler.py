@@ -19,8 +19,8 @@ class Step:
 class Scheduler:
     """Admission within the row, source and padded-token budgets.
 
-    A few free rows are not worth an encoder run of their own while others decode: admission waits until an eighth of the
-    rows is free or the head of the queue has been passed over ``patience`` times.
+    A few free rows are not worth an encoder run of their own while others decode: admission waits until an eighth of
+    the rows is free or the head of the queue has been passed over ``patience`` times.
     """
 
     def __init__(self, waiting: WaitingQueue, *, rows: int, batch_tokens: int, patience: int = 4) -> None:

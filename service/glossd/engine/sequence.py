@@ -51,6 +51,10 @@ class Sequence:
         deadline = self.request.deadline_ns
         return deadline is not None and now_ns >= deadline
 
+    def is_unwanted(self, now_ns: int) -> bool:
+        """Whether running it further would be work for nobody."""
+        return self.is_cancelled() or self.is_expired(now_ns)
+
     def resolve(self, generation: Generation) -> None:
         """Give the result to all who still wait."""
         self.status = Status.FINISHED

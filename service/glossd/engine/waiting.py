@@ -26,8 +26,10 @@ class WaitingQueue:
     """Sequences that no row runs yet."""
 
     def __init__(self, *, ageing_ns: int, window: int = 128) -> None:
-        """``ageing_ns``: a bulk sequence that waited so long goes with the interactive ones. ``window``: how many of the
-        most urgent sequences may be reordered by length."""
+        """``ageing_ns``: a bulk sequence that waited so long goes with the interactive ones.
+
+        ``window``: how many of the most urgent sequences may be reordered by length.
+        """
         self._ageing_ns = ageing_ns
         self._window = window
         self._lanes: dict[Priority, OrderedDict[str, deque[Sequence]]] = {

@@ -134,9 +134,7 @@ class BartModel:
         return norm(hidden + block(hidden))
 
     def _feed_forward(self, hidden: Tensor, layer: EncoderLayer | DecoderLayer) -> Tensor:
-        return self._around(
-            hidden, layer.final_norm, lambda x: layer.contract(self._activation(layer.expand(x)))
-        )
+        return self._around(hidden, layer.final_norm, lambda x: layer.contract(self._activation(layer.expand(x))))
 
     def _embed(self, embedding: Embedding, token_ids: Tensor, positions: Tensor) -> Tensor:
         """Token plus position embedding; ``positions`` broadcasts to ``token_ids``."""

@@ -70,11 +70,15 @@ class Seq2SeqModel(Protocol):
         ...
 
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
-        """Encode ``source_ids`` (B, L) int64, right-padded, true ``lengths`` (B,) int64, and write the cross-attention
-        keys and values at source numbers ``slots`` (B,) int64."""
+        """Encode ``source_ids`` (B, L) int64, right-padded, with true ``lengths`` (B,) int64.
+
+        Writes the cross-attention keys and values at source numbers ``slots`` (B,) int64.
+        """
         ...
 
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
-        """One step for the live rows: ``token_ids`` (R,) int64 stand at ``positions`` (R,) int64, 0 for the start token.
-        Writes the rows' self-attention keys and values there and returns logits (R, V) float32 of the next token."""
+        """One step for the live rows: ``token_ids`` (R,) int64 stand at ``positions`` (R,) int64, 0 is the start token.
+
+        Writes the rows' self-attention keys and values there and returns logits (R, V) float32 of the next token.
+        """
         ...

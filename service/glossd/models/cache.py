@@ -83,10 +83,13 @@ class KVCache:
             lanes_used[source] += 1
         self.rows, self.sources = len(row_sources), sources
         self.lanes = max(lanes_used, default=1)
-        self.regular = all(
-            source * self.lanes + lane == row
-            for row, (source, lane) in enumerate(zip(row_sources, row_lanes, strict=True))
-        ) and self.rows == sources * self.lanes
+        self.regular = (
+            all(
+                source * self.lanes + lane == row
+                for row, (source, lane) in enumerate(zip(row_sources, row_lanes, strict=True))
+            )
+            and self.rows == sources * self.lanes
+        )
         self.row_sources = torch.tensor(list(row_sources), dtype=torch.int64, device=self.device)
         self.row_lanes = torch.tensor(row_lanes, dtype=torch.int64, device=self.device)
         lengths = self._source_lengths[:sources]
