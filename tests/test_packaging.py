@@ -123,6 +123,13 @@ def test_every_requirement_is_pinned_exactly(project: dict[str, object], require
     assert (requirements | optional) - pinned == set()
 
 
+def test_every_pin_has_its_licence_named() -> None:
+    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[a-z][a-z0-9_-]+", text))
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert {line.partition("==")[0] for line in lines if not line.startswith("#")} - named == set()
+
+
 def test_what_the_package_imports_is_what_it_requires(requirements: set[str]) -> None:
     imported = {
         name.partition(".")[0]
