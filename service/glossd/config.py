@@ -63,14 +63,14 @@ class EngineSettings(_Part):
         default=4096, ge=1, description="Source tokens with padding in one encoder call."
     )
     queue_tokens: int = Field(
-        default=1_000_000, ge=1, description="Source tokens that may wait; more are refused."
+        default=2_000_000, ge=1, description="Source tokens that may wait; more are refused."
     )
     threads: int = Field(default=0, ge=0, le=1024, description="Compute threads; 0 takes all cores.")
     cache_entries: int = Field(
-        default=4096, ge=0, description="Finished segments kept for identical ones; 0 for none."
+        default=2048, ge=0, description="Finished segments kept for identical ones; 0 for none."
     )
-    bulk_share: float = Field(
-        default=0.25, ge=0, le=1, description="Share of the rows kept for BULK work that waits."
+    ageing_seconds: float = Field(
+        default=2.0, ge=0, le=3600, description="Wait after which BULK work goes with INTERACTIVE work."
     )
 
 

@@ -171,9 +171,7 @@ class Hub:
     def _entry(self, name: str) -> _Entry:
         entry = self._entries.get(name)
         if entry is None:
-            raise ModelNotFoundError(
-                f"no model {name[:80]!r}; known are {', '.join(self._entries) or 'none'}"
-            )
+            raise ModelNotFoundError(f"no model {name[:80]!r}; known are {', '.join(self._entries) or 'none'}")
         return entry
 
     def _named(self, task: ModelTask, source: str, target: str, name: str) -> _Entry:

@@ -14,6 +14,7 @@ _Number = TypeVar("_Number", int, float)
 
 LARGEST_NEW_TOKENS = 4096
 LARGEST_NGRAM = 16
+REPAIR_NGRAM = 3
 
 
 def check_decode_options(options: DecodeOptions, model: ServedModel, *, field: str = "decode") -> None:
@@ -69,6 +70,13 @@ def bound_by_source(params: GenerationParams, *, source_tokens: int) -> Generati
     """Bound a translation by three times its source, so that a loop ends early; its reason tells of a cut."""
     most = max(params.min_new_tokens, min(params.max_new_tokens, 16 + 3 * source_tokens))
     return replace(params, max_new_tokens=most)
+
+
+def repair_params(params: GenerationParams, options: DecodeOptions) -> GenerationParams | None:
+    """Settings for a second try at a segment that failed its checks; None where the caller chose the settings."""
+    if options != DecodeOptions() or params.no_repeat_ngram_size == REPAIR_NGRAM:
+        return None
+    return replace(params, no_repeat_ngram_size=REPAIR_NGRAM)
 
 
 def _chosen(value: _Number | None, default: _Number) -> _Number:

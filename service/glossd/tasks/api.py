@@ -1,0 +1,53 @@
+"""The way into this layer: the services that the server, the corpus runner and the command line call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glossd.config import Settings
+from glossd.languages import all_languages
+from glossd.tasks.digest import Digester
+from glossd.tasks.hub import Hub
+from glossd.tasks.loading import CheckpointLoader, OnDeath, known_models
+from glossd.tasks.reading import Reader
+from glossd.tasks.summarize import Summarizer
+from glossd.tasks.translate import Translator
+from glossd.text.detect import LanguageDetector
+from glossd.types import DetectedLanguage
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that works on documents, over one hub. Used from one event loop."""
+
+    hub: Hub
+    reader: Reader
+    translator: Translator
+    summarizer: Summarizer
+    digester: Digester
+
+    async def start(self) -> None:
+        """Load every known model. Raises the first failure."""
+        await self.hub.load_all()
+
+    async def detect(self, text: str) -> DetectedLanguage:
+        """The language of a text."""
+        return await self.reader.detect(text)
+
+    async def close(self) -> None:
+        """Stop the engines after what is queued. Idempotent."""
+        await self.hub.close()
+
+
+def build_services(settings: Settings, *, hub: Hub | None = None, on_engine_death: OnDeath | None = None) -> Services:
+    """Services over the models that the settings name, not loaded yet, or over a hub that exists.
+
+    ``on_engine_death`` is called in the dying engine's thread with the model's name and the error.
+    """
+    if hub is None:
+        load = CheckpointLoader(settings.models, settings.engine, on_death=on_engine_death)
+        hub = Hub(known_models(settings.models), load)
+    reader = Reader(LanguageDetector(tuple(language.code for language in all_languages())))
+    translator = Translator(hub, reader)
+    summarizer = Summarizer(hub, reader)
+    return Services(hub, reader, translator, summarizer, Digester(reader, summarizer, translator))

@@ -1,0 +1,73 @@
+"""The sequences that one document has in the engine: submit from any thread, await in order, cancel all on leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from types import TracebackType
+
+from glossd.engine.generator import Generator
+from glossd.errors import DeadlineError
+from glossd.types import Generation, GenerationParams, GenerationRequest, RequestOptions
+
+
+class Flight:
+    """A context manager: whatever is not done when it is left is cancelled, also when its caller is cancelled."""
+
+    def __init__(self, generator: Generator, options: RequestOptions) -> None:
+        self._generator = generator
+        self._options = options
+        self._lock = threading.Lock()
+        self._futures: list[Future[Generation]] = []
+        self._closed = False
+
+    def __enter__(self) -> Flight:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._closed = True
+        for future in self._futures:
+            future.cancel()
+
+    def submit(self, source_ids: tuple[int, ...], params: GenerationParams) -> Future[Generation]:
+        """Queue one sequence; a future that is cancelled already when the flight has been left."""
+        request = GenerationRequest(
+            source_ids=source_ids,
+            params=params,
+            priority=self._options.priority,
+            fairness_key=self._options.fairness_key,
+            deadline_ns=self._options.deadline_ns,
+        )
+        with self._lock:
+            if not self._closed:
+                future = self._generator.submit(request)
+                self._futures.append(future)
+                return future
+        future = Future()
+        future.cancel()
+        return future
+
+    async def result(self, future: Future[Generation]) -> Generation:
+        """What a sequence became. Raises ``DeadlineError`` at the deadline, or what the engine raised."""
+        if future.done():
+            return future.result()
+        try:
+            async with deadline(self._options):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise DeadlineError("the deadline passed before the text was done") from error
+
+
+def deadline(options: RequestOptions) -> asyncio.Timeout:
+    """A timeout at the caller's deadline; none where the caller has none."""
+    if options.deadline_ns is None:
+        return asyncio.timeout(None)
+    # The event loop's clock is time.monotonic, as deadlines are.
+    return asyncio.timeout_at(options.deadline_ns / 1e9)

@@ -1,0 +1,81 @@
+"""The first station of a document's road: find its language, parse it, and say what was doubtful about it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from glossd.languages import find_language, get_language
+from glossd.text.detect import LanguageDetector
+from glossd.text.document import Document, parse
+from glossd.types import DetectedLanguage, DocumentInput, Warning, WarningCode
+
+LEAST_CONFIDENCE = 0.6
+MISMATCH_CONFIDENCE = 0.95
+SAMPLE_CHARACTERS = 4000
+LANGUAGE_FIELD = "document.language_code"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A parsed document, its language (confidence 1.0 where the caller named it) and what to know about both."""
+
+    document: Document
+    language: DetectedLanguage
+    warnings: tuple[Warning, ...]
+
+
+class Reader:
+    """Reads documents in threads; ``detector`` is shared by all."""
+
+    def __init__(self, detector: LanguageDetector) -> None:
+        self._detector = detector
+
+    async def read(self, source: DocumentInput) -> Reading:
+        """Parse ``source``. Raises ``InvalidInputError`` where there is nothing to read."""
+        return await asyncio.to_thread(self.read_now, source)
+
+    async def detect(self, text: str) -> DetectedLanguage:
+        """The language of a text."""
+        return await asyncio.to_thread(self._detector.detect, text[:SAMPLE_CHARACTERS])
+
+    def read_now(self, source: DocumentInput) -> Reading:
+        """As :meth:`read`, in this thread."""
+        if source.language_code:
+            code = get_language(source.language_code, field=LANGUAGE_FIELD).code
+            document = parse(source, language_code=code)
+            detected = self._detect(document)
+            return Reading(document, DetectedLanguage(code, 1.0), document.warnings + _mismatch(code, detected))
+        document = parse(source)
+        detected = self._detect(document)
+        known = find_language(detected.language_code)
+        if known is not None and known.code != "en":
+            document = parse(source, language_code=known.code)
+        if known is not None:
+            detected = replace(detected, language_code=known.code)
+        return Reading(document, detected, document.warnings + _doubt(detected))
+
+    def _detect(self, document: Document) -> DetectedLanguage:
+        sample: list[str] = []
+        length = 0
+        for segment in document.segments:
+            sample.append(segment.text)
+            length += len(segment.text)
+            if length >= SAMPLE_CHARACTERS:
+                break
+        return self._detector.detect("\n".join(sample)[:SAMPLE_CHARACTERS])
+
+
+def _doubt(detected: DetectedLanguage) -> tuple[Warning, ...]:
+    if detected.confidence >= LEAST_CONFIDENCE:
+        return ()
+    message = f"taken for {detected.language_code} with confidence {detected.confidence:.2f}"
+    return (Warning(WarningCode.LOW_LANGUAGE_CONFIDENCE, message),)
+
+
+def _mismatch(code: str, detected: DetectedLanguage) -> tuple[Warning, ...]:
+    known = find_language(detected.language_code)
+    if known is None or known.code == code or detected.confidence < MISMATCH_CONFIDENCE:
+        return ()
+    message = f"sent as {code}, looks like {known.code} with confidence {detected.confidence:.2f}"
+    return (Warning(WarningCode.LANGUAGE_MISMATCH, message),)
