@@ -34,6 +34,7 @@ def params_of(info: ModelInfo, **changes: Any) -> GenerationParams:
         "forced_eos_token_id": defaults.forced_eos_token_id,
         "suppressed": defaults.suppressed,
         "bad_words": defaults.bad_words,
+        "renormalize": defaults.renormalize,
     }
     return GenerationParams(**(asked | changes))
 
@@ -57,6 +58,7 @@ def generate_alone(model: Any, source_ids: SequenceOf[int], params: GenerationPa
         forced_bos_token_id=params.forced_bos_token_id,
         forced_eos_token_id=params.forced_eos_token_id,
         suppress_tokens=list(params.suppressed) or None,
+        renormalize_logits=params.renormalize,
         bad_words_ids=[list(word) for word in params.bad_words] or None,
         return_dict_in_generate=True,
         output_scores=True,

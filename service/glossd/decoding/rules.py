@@ -1,8 +1,8 @@
 """Rules that change scores before a token is chosen, each for the rows that asked for it. No model, no search.
 
 Every rule means what the ``transformers`` logits processor of that purpose means, and runs in the same order,
-over rows of different age: ``history`` (R, T) int64 holds each row's tokens so far, start token first, and ``lengths`` (R,)
-int64 says how many of them count.
+over rows of different age: ``history`` (R, T) int64 holds each row's tokens so far, start token first, and
+``lengths`` (R,) int64 says how many of them count.
 """
 
 from __future__ import annotations
@@ -135,13 +135,24 @@ class ForcedToken:
         scores[due, self.token] = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Renormalize:
+    """Make the rows' probabilities sum to one again after the other rules."""
+
+    rows: Tensor
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        scores[self.rows] = scores[self.rows].log_softmax(-1)
+
+
 def build_rules(params: Sequence[GenerationParams], *, device: torch.device) -> list[LogitRule]:
     """The rules of the live rows, one ``params`` a row, in the order in which they must run.
 
     Rows that ask for the same thing share one rule, so the number of rules does not grow with the rows.
     """
     rules: list[LogitRule] = []
-    for collect in (_repetition, _ngrams, _bad_words, _minimum, _first, _last, _suppressed):
+    for collect in (_repetition, _ngrams, _bad_words, _minimum, _first, _last, _suppressed, _normal):
         groups: dict[object, list[int]] = defaultdict(list)
         wanted: dict[object, Callable[[Tensor], list[LogitRule]]] = {}
         for row, asked in enumerate(params):
@@ -206,3 +217,7 @@ def _suppressed(params: GenerationParams, device: torch.device) -> _Found:
     if not tokens:
         return None
     return tokens, lambda rows: [BannedTokens(rows, torch.tensor(tokens, device=device))]
+
+
+def _normal(params: GenerationParams, device: torch.device) -> _Found:
+    return (True, lambda rows: [Renormalize(rows)]) if params.renormalize else None

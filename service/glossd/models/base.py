@@ -33,6 +33,7 @@ class DecodeDefaults:
     forced_eos_token_id: int | None = None
     suppressed: tuple[int, ...] = ()
     bad_words: tuple[tuple[int, ...], ...] = ()
+    renormalize: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ def decode_defaults(generation: GenerationConfig, config: PretrainedConfig, *, t
         forced_eos_token_id=_first_id(settings.get("forced_eos_token_id")),
         suppressed=tuple(sorted(int(token) for token in settings.get("suppress_tokens") or ())),
         bad_words=_bad_words(settings, eos_token_ids(generation, config)),
+        renormalize=bool(settings.get("renormalize_logits")),
     )
 
 
