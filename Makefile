@@ -6,6 +6,7 @@ PIP_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_FLAGS)
 SOURCES := $(wildcard service tests training bench protos deploy examples .ci)
 
 # The image: a base with Python and venv, the name to give, where CPU-only torch is (empty: pip's own index).
@@ -32,9 +33,9 @@ $(BIN)/python:
 		|| { echo "no virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) -c constraints.txt hatchling
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) -c constraints.txt \
-		--no-build-isolation -e '.[dev]'
+	@echo "installing into $(VENV), a minute or more"
+	@$(PIP_INSTALL) hatchling
+	@$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
 	@$(BIN)/python -c 'from importlib.metadata import version as v; print("glossd", v("glossd"), "with torch", v("torch"))'
 	@touch $@
 
