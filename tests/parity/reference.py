@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from typing import Any
 
 import torch
-
 from glossd.decoding.search import Hypothesis
 from glossd.engine.runner import Runner
 from glossd.engine.sequence import Sequence
@@ -114,6 +113,3 @@ def decode_in_crowd(
         kept.extend(joining)
 
     return [outcomes[number] for number in range(len(requests))]
-
-
-

@@ -1,4 +1,4 @@
-"""The core's first test: in a crowd of any composition, every family gives what ``generate`` gives for each segment alone.
+"""The core's first test: in a crowd of any kind, every family gives what ``generate`` gives for each segment alone.
 
 By default each family decodes 200 segments, 50 each of greedy and beams 2, 4 and 6, all in one running batch. With
 ``GLOSSD_PARITY=full`` (``make parity``) each of the four gets 200 segments of its own.
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from glossd.models.base import Seq2SeqModel
 from glossd.models.loading import LoadSettings, load_checkpoint
 from glossd.types import GenerationRequest
+
 from tests.checkpoints import FAMILIES, make_checkpoint, parity_segments
 from tests.parity.reference import decode_in_crowd, generate_alone, params_of
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from glossd.models.base import Seq2SeqModel
 from glossd.models.loading import LoadSettings, load_checkpoint
 from glossd.types import GenerationRequest
+
 from tests.checkpoints import make_checkpoint, parity_segments
 from tests.parity.reference import decode_in_crowd, generate_alone, params_of
 

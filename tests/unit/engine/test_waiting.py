@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from glossd.engine.scheduler import Scheduler
+from glossd.engine.sequence import Sequence
+from glossd.engine.slots import Slots
+from glossd.engine.waiting import Room, WaitingQueue
+from glossd.types import Priority
+from hypothesis import given, strategies
+
+from tests.unit.engine.toy_model import echo_request
+
+ROOMY = Room(rows=64, sources=64, padded_tokens=10_000)
+
+
+def waiting(length: int, *, arrival_ns: int = 0, **changes: object) -> Sequence:
+    return Sequence(echo_request([5] * length, **changes), arrival_ns, [Future()])
+
+
+def take_one_by_one(queue: WaitingQueue, now_ns: int = 0) -> list[Sequence]:
+    taken: list[Sequence] = []
+    while len(queue):
+        taken += queue.take(Room(rows=8, sources=1, padded_tokens=100), now_ns=now_ns)
+    return taken
+
+
+def test_interactive_work_goes_before_bulk_until_bulk_has_aged() -> None:
+    for now_ns, first in ((50, Priority.INTERACTIVE), (200, Priority.BULK)):
+        queue = WaitingQueue(ageing_ns=100)
+        queue.put(waiting(3, arrival_ns=0, priority=Priority.BULK))
+        queue.put(waiting(3, arrival_ns=10, priority=Priority.INTERACTIVE))
+        assert take_one_by_one(queue, now_ns)[0].request.priority is first
+
+
+def test_keys_take_turns_however_much_one_of_them_queues() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    for _ in range(50):
+        queue.put(waiting(4, fairness_key="heavy"))
+    queue.put(waiting(4, fairness_key="light"))
+    order = [sequence.request.fairness_key for sequence in take_one_by_one(queue)]
+    assert order.index("light") <= 1
+
+
+def test_a_batch_holds_the_most_urgent_sequence_and_its_neighbours_in_length() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    for length in (10, 50, 11, 49, 9, 30):
+        queue.put(waiting(length))
+    batch = queue.take(Room(rows=64, sources=3, padded_tokens=10_000), now_ns=0)
+    assert sorted(sequence.length for sequence in batch) == [9, 10, 11]
+    assert len(queue) == 3
+
+
+def test_the_padded_size_of_a_batch_stays_within_its_budget() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    for length in (10, 12, 14, 16, 18):
+        queue.put(waiting(length))
+    batch = queue.take(Room(rows=64, sources=64, padded_tokens=40), now_ns=0)
+    assert max(entry.length for entry in batch) * len(batch) <= 40
+
+
+def test_a_sequence_longer_than_the_budget_goes_alone() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    queue.put(waiting(50))
+    queue.put(waiting(50))
+    assert len(queue.take(Room(rows=64, sources=64, padded_tokens=40), now_ns=0)) == 1
+
+
+def test_a_wide_search_is_not_overtaken_for_ever() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    queue.put(waiting(4, num_beams=8))
+    for _ in range(10):
+        queue.put(waiting(4))
+    assert queue.take(Room(rows=4, sources=4, padded_tokens=1000), now_ns=0) == []
+    assert len(queue) == 11
+    assert queue.take(Room(rows=8, sources=4, padded_tokens=1000), now_ns=0)[0].beams == 8
+
+
+def test_what_is_removed_is_counted_out() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    for length in (3, 4, 5):
+        queue.put(waiting(length))
+    assert [entry.length for entry in queue.remove(lambda entry: entry.length == 4)] == [4]
+    assert (len(queue), queue.tokens) == (2, 8)
+
+
+def test_a_few_free_rows_wait_for_more_but_not_for_long() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    scheduler = Scheduler(queue, rows=64, batch_tokens=1000, patience=2)
+    queue.put(waiting(4))
+    turns = [scheduler.next(free_rows=2, free_sources=2, live=62, now_ns=0).admit for _ in range(3)]
+    assert [len(admit) for admit in turns] == [0, 0, 1]
+
+
+@given(strategies.lists(strategies.sets(strategies.integers(0, 11), min_size=1), max_size=6))
+def test_slots_stay_dense_and_every_survivor_keeps_its_content(leaving: list[set[int]]) -> None:
+    slots = Slots(12)
+    content = {number: f"owner {number}" for number in slots.take(12)}
+    for asked in leaving:
+        freed = {number for number in asked if number < slots.live}
+        survivors = sorted(owner for number, owner in content.items() if number not in freed)
+        moves = slots.give_back(freed)
+        targets, origins = {move.target for move in moves}, {move.origin for move in moves}
+        assert not targets & origins
+        for move in moves:
+            content[move.target] = content[move.origin]
+        content = {number: content[number] for number in range(slots.live)}
+        assert sorted(content.values()) == survivors
