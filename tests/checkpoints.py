@@ -6,6 +6,7 @@ in the style of each family's published checkpoints. Nothing here belongs to the
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tests.tokenizer_files import (
     marian_tokenizer,
     parallel_sentences,
     sentencepiece_tokenizer,
+    write_json,
 )
 
 WIDTH = 32
@@ -39,6 +41,7 @@ class Recipe:
     eos_bias: float = 3.0
     eos_gain: float = 2.0
     learned_positions: bool = True
+    own_head: bool = False
 
 
 def parity_segments(count: int) -> list[str]:
@@ -75,10 +78,14 @@ def make_checkpoint(family: str, directory: Path, *, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         model = getattr(transformers, recipe.model_class)(config).eval()
         _randomize(model, recipe, int(generation["eos_token_id"]))
-    model.generation_config = transformers.GenerationConfig(**generation)  # type: ignore[no-untyped-call]
+    model.generation_config = transformers.GenerationConfig(**generation)
     tokenizer_config = (directory / "tokenizer_config.json").read_bytes()
     model.save_pretrained(directory)
     (directory / "tokenizer_config.json").write_bytes(tokenizer_config)
+    if recipe.own_head:
+        settings = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        settings.pop("scale_decoder_outputs", None)
+        write_json(directory / "config.json", settings | {"tie_word_embeddings": False})
     return directory
 
 
@@ -125,7 +132,9 @@ def _randomize(model: Any, recipe: Recipe, eos: int) -> None:
     """Redraw every weight so that the next token depends on the token, its position, the history and the source."""
     import torch
 
-    tied_t5 = model.config.model_type == "t5" and model.config.tie_word_embeddings
+    if recipe.own_head:
+        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    tied_t5 = model.config.model_type == "t5" and not recipe.own_head
     embedding_std = recipe.logit_std if tied_t5 else recipe.logit_std / WIDTH**0.5
     scale = WIDTH**0.5 if getattr(model.config, "scale_embedding", False) else 1.0
     with torch.no_grad():
@@ -306,23 +315,26 @@ RECIPES: dict[str, Recipe] = {
         _T5_TOKENIZER,
         "T5ForConditionalGeneration",
         "T5Config",
-        _t5_shape(feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_layers=3),
+        _t5_shape(feed_forward_proj="gated-gelu", num_layers=3),
         {"max_length": LIMIT},
+        own_head=True,
     ),
     "mt5": Recipe(
         _T5_TOKENIZER,
         "MT5ForConditionalGeneration",
         "MT5Config",
-        _t5_shape(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+        _t5_shape(feed_forward_proj="gated-gelu"),
         {"max_length": LIMIT},
+        own_head=True,
         eos_gain=2.5,
     ),
     "umt5": Recipe(
         _T5_TOKENIZER,
         "UMT5ForConditionalGeneration",
         "UMT5Config",
-        _t5_shape(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+        _t5_shape(feed_forward_proj="gated-gelu"),
         {"max_length": LIMIT},
+        own_head=True,
     ),
 }
 FAMILIES: tuple[str, ...] = tuple(RECIPES)

@@ -47,7 +47,8 @@ def _pieces(model: bytes) -> list[str]:
     return [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON that a person can read."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -61,9 +62,9 @@ def marian_tokenizer(directory: Path) -> None:
     tokens = ["</s>", "<unk>"]
     tokens += [piece for piece in _pieces(source) + _pieces(target) if not piece.startswith("<")]
     tokens = [*dict.fromkeys(tokens), ">>cmn_Hans<<", ">>cmn_Hant<<", "<pad>"]
-    _write_json(directory / "vocab.json", {token: index for index, token in enumerate(tokens)})
+    write_json(directory / "vocab.json", {token: index for index, token in enumerate(tokens)})
     settings = {"source_lang": "eng", "target_lang": "zho", "model_max_length": 512, "separate_vocabs": False}
-    _write_json(directory / "tokenizer_config.json", settings | {"tokenizer_class": "MarianTokenizer"})
+    write_json(directory / "tokenizer_config.json", settings | {"tokenizer_class": "MarianTokenizer"})
 
 
 def byte_level_tokenizer(directory: Path) -> None:
@@ -76,8 +77,8 @@ def byte_level_tokenizer(directory: Path) -> None:
     trainer.save_model(str(directory))
     vocabulary = json.loads((directory / "vocab.json").read_text(encoding="utf-8"))
     vocabulary["<mask>"] = len(vocabulary)
-    _write_json(directory / "vocab.json", vocabulary)
-    _write_json(directory / "tokenizer_config.json", {"tokenizer_class": "BartTokenizer", "model_max_length": 1024})
+    write_json(directory / "vocab.json", vocabulary)
+    write_json(directory / "tokenizer_config.json", {"tokenizer_class": "BartTokenizer", "model_max_length": 1024})
 
 
 def sentencepiece_tokenizer(
@@ -104,5 +105,5 @@ def m2m100_tokenizer(directory: Path) -> None:
     model = _train_sentencepiece(_mixed_sentences(), 800, model_type="bpe")
     (directory / "sentencepiece.bpe.model").write_bytes(model)
     tokens = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece in _pieces(model) if not piece.startswith("<"))]
-    _write_json(directory / "vocab.json", {token: index for index, token in enumerate(tokens)})
-    _write_json(directory / "tokenizer_config.json", {"tokenizer_class": "M2M100Tokenizer", "model_max_length": 1024})
+    write_json(directory / "vocab.json", {token: index for index, token in enumerate(tokens)})
+    write_json(directory / "tokenizer_config.json", {"tokenizer_class": "M2M100Tokenizer", "model_max_length": 1024})
