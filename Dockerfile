@@ -58,7 +58,8 @@ ENV PATH=/opt/glossd/bin:$PATH HOME=/tmp HF_HOME=/models HF_HUB_OFFLINE=1
 USER 10001:10001
 WORKDIR /tmp
 VOLUME /models
+EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["glossd", "health", "--timeout", "2"]
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["glossd", "health", "--timeout", "2"]
 ENTRYPOINT ["glossd"]
 CMD ["serve", "--host", "0.0.0.0"]

@@ -146,9 +146,11 @@ def inspect(image: str, root: str) -> Image:
 class Server:
     """The image's own command as process 1 of new namespaces: read-only root, empty /tmp, only a loopback network."""
 
-    def __init__(self, image: Image) -> None:
-        """Start it; `wait_until_healthy` tells when it serves."""
+    def __init__(self, image: Image, model: Path | None) -> None:
+        """Start it, with a checkpoint's directory as /models/own if one is given."""
         root = shlex.quote(image.root)
+        lend = f"mount -t tmpfs tmpfs {root}/models; mkdir {root}/models/own; mount --bind {model} {root}/models/own"
+        serve = [*image.entrypoint, *image.command, *(["--model", "/models/own"] if model else [])]
         setup = [
             f"mount --bind {root} {root}",
             f"mount -o remount,ro,bind {root}",
@@ -156,7 +158,8 @@ class Server:
             f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp",
             f"mount --rbind /dev {root}/dev",
             "ip link set lo up",
-            "exec " + shlex.join(image.inside(*image.entrypoint, *image.command)),
+            lend if model else ":",
+            "exec " + shlex.join(image.inside(*serve)),
         ]
         namespaces = ["unshare", "--mount", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child"]
         self.image = image
@@ -200,12 +203,12 @@ def has_chinese(text: str) -> bool:
     return any("\u4e00" <= character <= "\u9fff" for character in text)
 
 
-def try_out(image: Image) -> None:
+def try_out(image: Image, model: Path | None) -> None:
     """Start, check, digest, stop."""
     expect(image.user == USER, f"the image runs as {USER}")
     expect(image.health[0] == "CMD", "the health check needs no shell")
     say(f"starting {shlex.join([*image.entrypoint, *image.command])}, read-only and without a network")
-    server = Server(image)
+    server = Server(image, model)
     try:
         say(f"ok: healthy after {server.wait_until_healthy():.1f} s")
         identity = server.enter("id", "-u", "-g").stdout or server.enter("id", "-u").stdout
@@ -230,6 +233,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--suite", default="bookworm", help="the Debian release of the base image")
     options.add_argument("--nice", type=int, default=5, help="how far the build steps back for other work")
+    options.add_argument("--model", type=Path, help="serve this checkpoint's directory, not the embedded one")
     options.add_argument("--only-build", action="store_true", help="do not run the server")
     chosen = options.parse_args()
     missing: Sequence[str] = [tool for tool in ("buildah", "debootstrap", "unshare", "ip") if not shutil.which(tool)]
@@ -243,7 +247,7 @@ def main() -> None:
         image = inspect(IMAGE, run("buildah", "mount", container).strip())
         say(run(*image.inside("glossd", "--version")).strip())
         if not chosen.only_build:
-            try_out(image)
+            try_out(image, chosen.model)
     finally:
         run("buildah", "umount", container)
         run("buildah", "rm", container)
