@@ -112,9 +112,7 @@ def digest_to_bulk_request(key: str, task: DigestTask) -> articles.BulkDigestReq
     return articles.BulkDigestRequest(key=key, request=digest_to_request(task))
 
 
-def summarize_to_request(
-    documents: Sequence[DocumentInput], task: SummarizeTask
-) -> articles.SummarizeRequest:
+def summarize_to_request(documents: Sequence[DocumentInput], task: SummarizeTask) -> articles.SummarizeRequest:
     """The request to summarize ``documents`` as ``task`` says; the task's own document is not sent."""
     return articles.SummarizeRequest(
         documents=[document_to_message(document) for document in documents],
@@ -125,9 +123,7 @@ def summarize_to_request(
     )
 
 
-def translate_to_request(
-    documents: Sequence[DocumentInput], task: TranslateTask
-) -> articles.TranslateRequest:
+def translate_to_request(documents: Sequence[DocumentInput], task: TranslateTask) -> articles.TranslateRequest:
     """The request to translate ``documents`` as ``task`` says; the task's own document is not sent."""
     return articles.TranslateRequest(
         documents=[document_to_message(document) for document in documents],

@@ -1,0 +1,112 @@
+"""How a client reaches a server: encryption, token, transport options, when to try again. No calls here."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.rpc.status_pb2 import Status
+
+from glossd.errors import RemoteError
+from glossd.wire.status import status_to_error
+
+STATUS_KEY = "grpc-status-details-bin"
+SERVICES = ("glossd.v1.ArticleService", "glossd.v1.ModelService")
+
+# Nothing a call does changes anything, so a call that met a dead or draining server is sent again by the transport.
+SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": name} for name in SERVICES],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "3s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to connect. By default plain text, for a server on the same machine.
+
+    ``tls`` encrypts; ``root_certificates`` (PEM) are then trusted instead of the system's, and ``certificate`` with
+    ``private_key`` (PEM) show who the client is. ``token`` is sent as a bearer token; it needs ``tls``.
+    ``overload_attempts`` is how often a call is sent that a busy server asks to send later.
+    """
+
+    tls: bool = False
+    root_certificates: bytes | None = None
+    certificate: bytes | None = None
+    private_key: bytes | None = None
+    token: str = ""
+    max_message_bytes: int = 64 << 20
+    overload_attempts: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.tls and (self.token or self.root_certificates or self.certificate or self.private_key):
+            raise ValueError("certificates and tokens are sent over TLS only; set tls=True")
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What a secure channel needs; None for plain text."""
+        if not self.tls:
+            return None
+        channel = grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate)
+        if not self.token:
+            return channel
+        return grpc.composite_channel_credentials(channel, grpc.access_token_call_credentials(self.token))
+
+    def options(self) -> Sequence[tuple[str, str | int]]:
+        """Options of the transport."""
+        return (
+            ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+            ("grpc.enable_retries", 1),
+            ("grpc.max_receive_message_length", self.max_message_bytes),
+            ("grpc.max_send_message_length", self.max_message_bytes),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+        )
+
+
+def remote_error(error: grpc.RpcError) -> RemoteError:
+    """What the server answered, or what the transport says when there was no answer."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), "an error that ended a call is one"
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_KEY and isinstance(value, bytes):
+            return status_to_error(Status.FromString(value))
+    return RemoteError(error.code().name, error.details() or "")
+
+
+class Patience:
+    """How long one call is waited for, and when it is sent again."""
+
+    def __init__(self, attempts: int, timeout_seconds: float | None) -> None:
+        self._attempts_left = attempts - 1
+        self._end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+
+    def seconds_left(self) -> float | None:
+        """The timeout of the next attempt; None for no limit."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def pause_seconds(self, error: RemoteError) -> float | None:
+        """Seconds to wait, a little more than the server asked for so that callers do not all return at once.
+
+        None when the call should fail: the server did not ask to try again, or attempts or time are used up.
+        """
+        asked = error.retry_after_seconds
+        if error.code != "RESOURCE_EXHAUSTED" or asked is None or self._attempts_left < 1:
+            return None
+        self._attempts_left -= 1
+        pause = asked * random.uniform(1.0, 1.5)
+        left = self.seconds_left()
+        return pause if left is None or pause < left else None

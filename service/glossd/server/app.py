@@ -1,0 +1,153 @@
+"""The server put together: services, interceptors and options on one port, from start to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf.descriptor import Descriptor, ServiceDescriptor
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from glossd.config import ServerSettings
+from glossd.errors import InvalidInputError
+from glossd.server.admission import AdmittedArticles, Permits
+from glossd.server.articles import Articles
+from glossd.server.checks import Limits
+from glossd.server.health import Health
+from glossd.server.interceptors import Surrounding
+from glossd.server.models import Models
+from glossd.server.reflection import add_reflection
+from glossd.server.surrounds import (
+    CallsInFlight,
+    WithMetrics,
+    request_id_of,
+    with_error_map,
+    with_request_id,
+)
+from glossd.tasks.api import Services
+from glossd.telemetry.metrics import Metrics
+from glossd.v1 import article_service_pb2, model_service_pb2
+from glossd.v1.article_service_pb2_grpc import add_ArticleServiceServicer_to_server
+from glossd.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+
+_log = logging.getLogger(__name__)
+
+SERVICES: tuple[ServiceDescriptor, ...] = (
+    article_service_pb2.DESCRIPTOR.services_by_name["ArticleService"],
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+)
+SERVICE_NAMES = tuple(service.full_name for service in SERVICES)
+HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+LAST_WORDS_SECONDS = 5.0  # for handlers to clean up after their calls have been cut
+
+
+class Server:
+    """One gRPC server over one set of services. Belongs to the event loop that starts it."""
+
+    def __init__(
+        self,
+        services: Services,
+        settings: ServerSettings,
+        *,
+        metrics: Metrics | None = None,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        self._services = services
+        self._settings = settings
+        self._metrics = metrics or Metrics()
+        self._credentials = credentials
+        self._server: grpc.aio.Server | None = None
+        self.calls = CallsInFlight()
+        self.permits = Permits(settings.max_calls_in_flight)
+        self.health = Health(services.hub, SERVICE_NAMES)
+
+    async def start(self) -> int:
+        """Listens and answers its port. Health says NOT_SERVING until ``health.open``.
+
+        Raises ``InvalidInputError`` when the address cannot be had.
+        """
+        surrounds = (with_request_id, WithMetrics(self._metrics), with_error_map, self.calls)
+        surrounding = Surrounding(surrounds, request_descriptors(), request_id=request_id_of)
+        self._server = grpc.aio.server(interceptors=[surrounding], options=server_options(self._settings))
+        self._register(self._server)
+        port = self._bind(self._server)
+        await self._server.start()
+        _log.info("listening", extra={"host": self._settings.host, "port": port})
+        return port
+
+    def _register(self, server: grpc.aio.Server) -> None:
+        settings = self._settings
+        limits = Limits(settings.max_characters, settings.max_documents)
+        articles = AdmittedArticles(Articles(self._services, limits), self.permits)
+        add_ArticleServiceServicer_to_server(articles, server)
+        add_ModelServiceServicer_to_server(Models(self._services.hub), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        if settings.reflection:
+            add_reflection((*SERVICE_NAMES, HEALTH_NAME), server)
+        if settings.channelz:
+            channelz.add_channelz_servicer(server)
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        address = f"{host}:{self._settings.port}"
+        try:
+            if self._credentials is not None:
+                return server.add_secure_port(address, self._credentials)
+            return server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise InvalidInputError("server.port", f"cannot listen on {address}; is it taken?") from error
+
+    async def drain(self, hurry: asyncio.Event | None = None) -> None:
+        """Takes no new call, lets those in flight finish, and cuts them after ``drain_seconds`` or on ``hurry``.
+
+        Returns when every handler has returned. Harmless when repeated.
+        """
+        self.health.close()
+        self.calls.refuse_more()
+        if self._server is None:
+            return
+        _log.info("draining", extra={"calls": self.calls.count, "seconds": self._settings.drain_seconds})
+        stopping = asyncio.create_task(self._server.stop(self._settings.drain_seconds), name="drain")
+        hurrying = asyncio.create_task((hurry or asyncio.Event()).wait(), name="hurry")
+        await asyncio.wait({stopping, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        if hurrying.done():
+            await self._server.stop(0)
+        hurrying.cancel()
+        await stopping
+        # grpc answers before the handlers it has cut are through with their cleaning up.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.calls.wait_until_idle()
+        _log.info("drained", extra={"calls": self.calls.count})
+
+
+def request_descriptors() -> Mapping[str, Descriptor]:
+    """The request of every method of our own services, by "/service/method"."""
+    return {
+        f"/{service.full_name}/{method.name}": method.input_type for service in SERVICES for method in service.methods
+    }
+
+
+def server_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """Options of the transport.
+
+    Never ``maximum_concurrent_rpcs``: it refuses health checks too. Old connections are told to go, so that
+    clients spread over new servers; calls under way on them have all the time they need.
+    """
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", 8 << 10),
+        ("grpc.max_concurrent_streams", 1000),
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+        ("grpc.max_connection_age_ms", 300_000),
+    ]

@@ -1,0 +1,82 @@
+"""Whether the server, a service or a model can take work, by the standard health service.
+
+Answers are computed when they are asked for, so that a dead engine is never reported well. The library's own
+servicer keeps a table instead, and lets one watcher that does not read hold up all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TypeAlias
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from glossd.server.errors import Context
+from glossd.tasks.hub import Hub
+from glossd.types import ModelState
+
+MODEL_PREFIX = "models/"
+Response: TypeAlias = health_pb2.HealthCheckResponse
+
+
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """``grpc.health.v1.Health``: "" for the whole, a service's full name, or "models/NAME".
+
+    Nothing is SERVING before ``open`` and after ``close``.
+    """
+
+    def __init__(self, hub: Hub, services: Sequence[str]) -> None:
+        self._hub = hub
+        self._services = tuple(services)
+        self._open = False
+        self._changed = asyncio.Event()
+        self._announced: Mapping[str, bool] = {}
+
+    def open(self) -> None:
+        """From now on the hub decides."""
+        self._open = True
+        self.announce()
+
+    def close(self) -> None:
+        """From now on nothing is SERVING."""
+        self._open = False
+        self.announce()
+
+    def states(self) -> dict[str, bool]:
+        """Every name that can be asked for, and whether it is SERVING."""
+        whole = self._open and all(model.alive() for model in self._hub.served())
+        states = dict.fromkeys(("", *self._services), whole)
+        for model in self._hub.descriptions():
+            states[MODEL_PREFIX + model.name] = self._open and model.state is ModelState.READY
+        return states
+
+    def announce(self) -> None:
+        """Wakes those who watch, if anything has changed since the last time."""
+        states = self.states()
+        if states != self._announced:
+            self._announced = states
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Response:
+        """The state now; NOT_FOUND for a name there is not."""
+        serving = self.states().get(request.service)
+        if serving is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service[:80]!r}")
+        return Response(status=Response.SERVING if serving else Response.NOT_SERVING)
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> AsyncIterator[Response]:
+        """The state now and whenever it changes; SERVICE_UNKNOWN for a name there is not."""
+        last = None
+        while True:
+            changed = self._changed
+            serving = self.states().get(request.service)
+            status = Response.SERVICE_UNKNOWN
+            if serving is not None:
+                status = Response.SERVING if serving else Response.NOT_SERVING
+            if status != last:
+                yield Response(status=status)
+            last = status
+            await changed.wait()
