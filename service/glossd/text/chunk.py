@@ -9,7 +9,7 @@ def pack(texts: Sequence[str], *, count: Callable[[str], int], limit: int) -> li
     """Consecutive ranges of indices that cover ``texts``, as few and as even as a single pass allows.
 
     The summed ``count`` of each range is at most ``limit``; a text that alone exceeds it stands in a range of its own.
-    ``count`` is called once for each text. The windows are balanced: three windows' worth of text never ends in two full
+    ``count`` is called once for each text. The windows are balanced: three windows' worth never ends in two full
     windows and one sentence. Raises ``ValueError`` for a limit below 1.
     """
     if limit < 1:

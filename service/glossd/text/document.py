@@ -118,7 +118,8 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
         warnings += page.warnings
         _check_not_blank(source, f"{field}.text")
     lines = read_lines(source, markdown=document.mime_type is MimeType.MARKDOWN)
-    labels = label_lines(source, lines, title=title, date=date)
+    trusted = extraction is not document.extraction
+    labels = label_lines(source, lines, title=title, date=date, trusted=trusted)
     if extraction is Extraction.FULL:
         labels = labels.keeping_everything()
     elif labels.uncertain:

@@ -1,4 +1,4 @@
-"""What a model is given in place of the text itself: plain quotes, dashes and spaces. The document keeps its own text."""
+"""What a model is given in place of the text itself: plain quotes, dashes, spaces. The document keeps its own text."""
 
 from __future__ import annotations
 
