@@ -44,6 +44,9 @@ class ToyTokenizer:
     def forced_bos_token_id(self, target_language: str) -> int | None:
         return None
 
+    def decoder_start_token_id(self, target_language: str) -> int | None:
+        return None
+
 
 def to_chinese(text: str) -> str:
     """Two Chinese characters for every Latin word, the same ones each time; the rest stays."""

@@ -10,10 +10,10 @@ from glossd.tasks.digest import Digester
 from glossd.tasks.hub import Hub
 from glossd.tasks.loading import CheckpointLoader, OnDeath, known_models
 from glossd.tasks.reading import Reader
+from glossd.tasks.served import ModelTask
 from glossd.tasks.summarize import Summarizer
 from glossd.tasks.translate import Translator
 from glossd.text.detect import LanguageDetector
-from glossd.types import DetectedLanguage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,15 @@ class Services:
     """Everything that works on documents, over one hub. Used from one event loop."""
 
     hub: Hub
+    detector: LanguageDetector
     reader: Reader
     translator: Translator
     summarizer: Summarizer
     digester: Digester
 
-    async def start(self) -> None:
-        """Load every known model. Raises the first failure."""
-        await self.hub.load_all()
-
-    async def detect(self, text: str) -> DetectedLanguage:
-        """The language of a text."""
-        return await self.reader.detect(text)
+    async def start(self, *needed: ModelTask) -> None:
+        """Load the known models that do any of ``needed``, all of them if nothing is said. Raises the first failure."""
+        await self.hub.load_all(needed or tuple(ModelTask))
 
     async def close(self) -> None:
         """Stop the engines after what is queued. Idempotent."""
@@ -47,7 +44,8 @@ def build_services(settings: Settings, *, hub: Hub | None = None, on_engine_deat
     if hub is None:
         load = CheckpointLoader(settings.models, settings.engine, on_death=on_engine_death)
         hub = Hub(known_models(settings.models), load)
-    reader = Reader(LanguageDetector(tuple(language.code for language in all_languages())))
+    detector = LanguageDetector(tuple(language.code for language in all_languages()))
+    reader = Reader(detector)
     translator = Translator(hub, reader)
     summarizer = Summarizer(hub, reader)
-    return Services(hub, reader, translator, summarizer, Digester(reader, summarizer, translator))
+    return Services(hub, detector, reader, translator, summarizer, Digester(reader, summarizer, translator))

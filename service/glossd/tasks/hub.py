@@ -21,6 +21,7 @@ from glossd.errors import (
     UnsupportedLanguageError,
 )
 from glossd.tasks.served import KnownModel, ModelTask, ServedModel
+from glossd.telemetry.metrics import EngineReading
 from glossd.types import LanguagePair, ModelDescription, ModelState
 
 _log = logging.getLogger(__name__)
@@ -71,8 +72,12 @@ class Hub:
 
     def served(self) -> tuple[ServedModel, ...]:
         """The models that are ready, in the order of the settings."""
-        ready = (entry.served for entry in self._entries.values() if entry.state is ModelState.READY)
+        ready = (entry.served for entry in list(self._entries.values()) if entry.state is ModelState.READY)
         return tuple(model for model in ready if model is not None)
+
+    def readings(self) -> tuple[EngineReading, ...]:
+        """The counters of every ready model's engine, for metrics. From any thread."""
+        return tuple(model.read() for model in self.served() if model.read is not None)
 
     def language_pairs(self) -> tuple[LanguagePair, ...]:
         """Every direction that a ready model translates, with the models that do, the default first."""
@@ -84,9 +89,10 @@ class Hub:
                         models.setdefault((source, target), []).append(served.name)
         return tuple(LanguagePair(source, target, tuple(names)) for (source, target), names in models.items())
 
-    async def load_all(self) -> None:
-        """Load every known model. Raises the first failure, after all have been tried."""
-        outcomes = await asyncio.gather(*(self.load(name) for name in self._entries), return_exceptions=True)
+    async def load_all(self, needed: Sequence[ModelTask] = tuple(ModelTask)) -> None:
+        """Load every known model that does one of the tasks. Raises the first failure, after all have been tried."""
+        names = [name for name, entry in self._entries.items() if set(entry.known.tasks) & set(needed)]
+        outcomes = await asyncio.gather(*(self.load(name) for name in names), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -13,8 +13,10 @@ from glossd.config import EngineSettings, ModelSettings
 from glossd.errors import InvalidInputError, ModelFilesError
 from glossd.tasks.canary import check_canary
 from glossd.tasks.served import KnownModel, ModelTask, ServedModel
+from glossd.telemetry.metrics import EngineReading
 
 if TYPE_CHECKING:
+    from glossd.engine.engine import Engine
     from glossd.models.loading import Checkpoint
 
 EMBEDDED = "embedded"
@@ -96,6 +98,7 @@ class CheckpointLoader:
             device=checkpoint.facts.device,
             max_beams=min(MOST_BEAMS, self._engine.rows),
             alive=lambda: engine.alive,
+            read=lambda: _reading(known.name, engine),
         )
 
     def _death_of(self, name: str) -> Callable[[BaseException], None]:
@@ -105,6 +108,25 @@ class CheckpointLoader:
                 self._on_death(name, error)
 
         return tell
+
+
+def _reading(name: str, engine: Engine) -> EngineReading:
+    statistics = engine.statistics()
+    counters = statistics.counters
+    padded = counters.padded_source_tokens
+    return EngineReading(
+        model=name,
+        alive=engine.alive,
+        queued_segments=statistics.waiting,
+        queued_tokens=statistics.waiting_tokens,
+        rows_in_use=statistics.live_rows,
+        rows=statistics.rows,
+        source_tokens=counters.source_tokens,
+        target_tokens=counters.output_tokens,
+        decode_steps=counters.steps,
+        cached_segments=statistics.cached + statistics.shared,
+        padding_share=1 - counters.source_tokens / padded if padded else 0.0,
+    )
 
 
 def _check_tasks(known: KnownModel, checkpoint: Checkpoint) -> None:

@@ -49,8 +49,9 @@ def resolve_params(options: DecodeOptions, model: ServedModel, *, target: str) -
     most = min(_chosen(options.max_new_tokens, defaults.max_new_tokens), limit)
     least = _chosen(options.min_new_tokens, min(defaults.min_new_tokens, most))
     forced = model.tokenizer.forced_bos_token_id(target)
+    start = model.tokenizer.decoder_start_token_id(target)
     return GenerationParams(
-        decoder_start_token_id=model.info.decoder_start_token_id,
+        decoder_start_token_id=model.info.decoder_start_token_id if start is None else start,
         eos_token_ids=model.info.eos_token_ids,
         max_new_tokens=max(most, least),
         min_new_tokens=least,
@@ -63,6 +64,7 @@ def resolve_params(options: DecodeOptions, model: ServedModel, *, target: str) -
         forced_eos_token_id=defaults.forced_eos_token_id,
         suppressed=defaults.suppressed,
         bad_words=defaults.bad_words,
+        renormalize=defaults.renormalize,
     )
 
 

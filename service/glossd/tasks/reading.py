@@ -35,10 +35,6 @@ class Reader:
         """Parse ``source``. Raises ``InvalidInputError`` where there is nothing to read."""
         return await asyncio.to_thread(self.read_now, source)
 
-    async def detect(self, text: str) -> DetectedLanguage:
-        """The language of a text."""
-        return await asyncio.to_thread(self._detector.detect, text[:SAMPLE_CHARACTERS])
-
     def read_now(self, source: DocumentInput) -> Reading:
         """As :meth:`read`, in this thread."""
         if source.language_code:

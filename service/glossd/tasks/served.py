@@ -9,6 +9,7 @@ from typing import Protocol
 
 from glossd.engine.generator import Generator
 from glossd.models.base import ModelInfo
+from glossd.telemetry.metrics import EngineReading
 from glossd.types import ModelDescription, ModelState
 
 
@@ -36,6 +37,10 @@ class TextTokenizer(Protocol):
         """The first token to generate for a target language, or None."""
         ...
 
+    def decoder_start_token_id(self, target_language: str) -> int | None:
+        """The decoder's start token where the target language decides it, or None."""
+        ...
+
 
 class ModelTask(Enum):
     """What a model is used for."""
@@ -61,7 +66,8 @@ def _always() -> bool:
 class ServedModel:
     """A checkpoint with its running generator.
 
-    ``max_beams`` is the most beams one segment may have; ``alive`` tells whether the generator still works.
+    ``max_beams`` is the most beams one segment may have; ``alive`` tells whether the generator still works;
+    ``read`` gives its counters, where it has some.
     """
 
     name: str
@@ -75,6 +81,7 @@ class ServedModel:
     device: str = "cpu"
     max_beams: int = 16
     alive: Callable[[], bool] = field(default=_always)
+    read: Callable[[], EngineReading] | None = None
 
     @property
     def window(self) -> int:

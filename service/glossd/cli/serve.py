@@ -1,0 +1,135 @@
+"""``glossd serve``: load the models, listen, say where, and drain on SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glossd.cli.options import ConfigOption, ModelOption, SetOption, SummaryModelOption, read_settings
+from glossd.config import Settings
+
+if TYPE_CHECKING:
+    from glossd.server.app import Server
+    from glossd.tasks.api import Services
+
+READY = "ready"
+
+_log = logging.getLogger(__name__)
+
+HostOption = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes a free one.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("serve")(serve)
+
+
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    model: ModelOption = None,
+    summary_model: SummaryModelOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Serve gRPC until SIGTERM or Ctrl-C. Without --model the embedded English to Chinese model is served.
+
+    Examples:
+
+    glossd serve
+
+    glossd serve --port 0 --model Helsinki-NLP/opus-mt-en-zh
+
+    glossd serve --summary-model ./bart-large-cnn --set engine.rows=32
+    """
+    loaded = read_settings(
+        config,
+        set_,
+        server__host=host,
+        server__port=port,
+        models__translation=model,
+        models__summarization=summary_model,
+    )
+    from glossd.telemetry.logging import configure_logging
+
+    configure_logging(loaded.settings.logging)
+    code = asyncio.run(_Process(loaded.settings).run())
+    raise typer.Exit(code)
+
+
+class _Process:
+    """One server process from start to drain. ``run`` returns its exit code."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._engine_died = False
+
+    async def run(self) -> int:
+        """Start, serve until told to stop or until an engine dies, drain."""
+        from glossd.server.app import Server  # grpc and torch load with the server, not with --help
+        from glossd.tasks.api import build_services
+        from glossd.telemetry.metrics import Metrics, serve_metrics
+
+        loop = asyncio.get_running_loop()
+
+        def on_death(name: str, error: BaseException) -> None:
+            loop.call_soon_threadsafe(self._end_with_failure)
+
+        services = build_services(self._settings, on_engine_death=on_death)
+        metrics = Metrics()
+        metrics.watch_engines(services.hub.readings)
+        endpoint = serve_metrics(metrics, self._settings.metrics)
+        server = Server(services, self._settings.server, metrics=metrics)
+        try:
+            with self._signals(loop):
+                await self._serve(server, services)
+        finally:
+            await server.drain(self._hurry)
+            await services.close()
+            if endpoint is not None:
+                await asyncio.to_thread(endpoint.close)
+        return 1 if self._engine_died else 0
+
+    async def _serve(self, server: Server, services: Services) -> None:
+        port = await server.start()
+        loading = asyncio.create_task(services.start(), name="load models")
+        stopping = asyncio.create_task(self._stop.wait(), name="wait for stop")
+        try:
+            await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                await loading
+                server.health.open()
+                address = f"{self._settings.server.host}:{port}"
+                models = [model.name for model in services.hub.served()]
+                _log.info(READY, extra={"address": address, "models": models})
+                await stopping
+                server.health.announce()
+        finally:
+            loading.cancel()
+            stopping.cancel()
+            await asyncio.gather(loading, stopping, return_exceptions=True)
+
+    def _end_with_failure(self) -> None:
+        self._engine_died = True
+        self._stop.set()
+
+    def _on_signal(self) -> None:
+        """The first signal drains; the second one cuts what is still in flight."""
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    @contextmanager
+    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        yield
