@@ -158,7 +158,8 @@ def test_what_can_never_run_is_refused_with_the_field_named(changes: dict[str, i
     with pytest.raises(InvalidInputError) as refused:
         engine.submit(echo_request([4, 5], **changes))
     assert refused.value.field == field
-    for source in ([], range(2, 67)):
+    sources: list[list[int]] = [[], list(range(2, 67))]
+    for source in sources:
         with pytest.raises(InvalidInputError, match="token"):
             engine.submit(echo_request(source))
     engine.close()
