@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import TypeVar
 
@@ -94,14 +95,15 @@ class AsyncClient:
         summary: SummaryOptions = DEFAULT_SUMMARY,
         body: bool = True,
         settings: CallSettings = DEFAULT_SETTINGS,
-    ) -> AsyncIterator[DigestEvent]:
+    ) -> AsyncGenerator[DigestEvent, None]:
         """The same, each piece as soon as it is ready; the whole digest comes last."""
         task = digest_task(document, to=to, summary=summary, body=body, settings=settings)
         request = requests.digest_to_stream_request(task)
-        async for answer in self._stream(self._articles.StreamDigest, request, settings.timeout_seconds):
-            event = results.event_from_message(answer)
-            if event is not None:
-                yield event
+        async with aclosing(self._stream(self._articles.StreamDigest, request, settings.timeout_seconds)) as answers:
+            async for answer in answers:
+                event = results.event_from_message(answer)
+                if event is not None:
+                    yield event
 
     async def bulk_digest(
         self,
@@ -111,7 +113,7 @@ class AsyncClient:
         summary: SummaryOptions = DEFAULT_SUMMARY,
         body: bool = True,
         settings: CallSettings = DEFAULT_SETTINGS,
-    ) -> AsyncIterator[tuple[str, DigestResult | RemoteError]]:
+    ) -> AsyncGenerator[tuple[str, DigestResult | RemoteError], None]:
         """Digests of many keyed documents, in the order they are done; a failed one comes as its error.
 
         ``documents`` is read no faster than the server works.
@@ -231,7 +233,7 @@ class AsyncClient:
         method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
         request: Request,
         timeout_seconds: float | None,
-    ) -> AsyncIterator[Response]:
+    ) -> AsyncGenerator[Response, None]:
         """The answers of a streamed call, which is sent again only while none has come."""
         patience = Patience(self._connection.overload_attempts, timeout_seconds)
         while True:

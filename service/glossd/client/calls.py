@@ -30,10 +30,12 @@ AnyDocument = str | DocumentInput
 class CallSettings:
     """What a call may set; the defaults are the server's.
 
-    A model is "" for the server's choice. ``timeout_seconds`` is for the whole call, waiting for a busy server
-    included; None waits for as long as it takes.
+    A model is "" for the server's choice. ``model`` is that of a call that makes a summary or a translation; a
+    digest makes both and takes ``summary_model`` and ``translation_model``. ``timeout_seconds`` is for the whole
+    call, waiting for a busy server included; None waits for as long as it takes.
     """
 
+    model: str = ""
     summary_model: str = ""
     translation_model: str = ""
     decode: DecodeOptions = field(default_factory=DecodeOptions)
@@ -68,12 +70,12 @@ def digest_task(
 
 def summarize_task(summary: SummaryOptions, settings: CallSettings) -> SummarizeTask:
     """The task of summaries; documents are sent beside it."""
-    return SummarizeTask(DocumentInput(""), summary, settings.summary_model, settings.decode, settings.options)
+    return SummarizeTask(DocumentInput(""), summary, settings.model, settings.decode, settings.options)
 
 
 def translate_task(to: str, settings: CallSettings) -> TranslateTask:
     """The task of translations; documents are sent beside it."""
-    return TranslateTask(DocumentInput(""), to, settings.translation_model, settings.decode, settings.options)
+    return TranslateTask(DocumentInput(""), to, settings.model, settings.decode, settings.options)
 
 
 def outcomes(results: Iterable[articles.DocumentResult]) -> tuple[TextResult | RemoteError, ...]:

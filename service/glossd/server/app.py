@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
@@ -28,11 +29,13 @@ from glossd.server.surrounds import (
     with_error_map,
     with_request_id,
 )
-from glossd.tasks.api import Services
 from glossd.telemetry.metrics import Metrics
 from glossd.v1 import article_service_pb2, model_service_pb2
 from glossd.v1.article_service_pb2_grpc import add_ArticleServiceServicer_to_server
 from glossd.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+
+if TYPE_CHECKING:
+    from glossd.tasks.api import Services
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Server:
         self._metrics = metrics or Metrics()
         self._credentials = credentials
         self._server: grpc.aio.Server | None = None
+        self._watching: asyncio.Task[None] | None = None
         self.calls = CallsInFlight()
         self.permits = Permits(settings.max_calls_in_flight)
         self.health = Health(services.hub, SERVICE_NAMES)
@@ -77,6 +81,7 @@ class Server:
         self._register(self._server)
         port = self._bind(self._server)
         await self._server.start()
+        self._watching = asyncio.create_task(self.health.watch(), name="watch health")
         _log.info("listening", extra={"host": self._settings.host, "port": port})
         return port
 
@@ -109,8 +114,9 @@ class Server:
         """
         self.health.close()
         self.calls.refuse_more()
-        if self._server is None:
+        if self._server is None or self._watching is None:
             return
+        self._watching.cancel()
         _log.info("draining", extra={"calls": self.calls.count, "seconds": self._settings.drain_seconds})
         stopping = asyncio.create_task(self._server.stop(self._settings.drain_seconds), name="drain")
         hurrying = asyncio.create_task((hurry or asyncio.Event()).wait(), name="hurry")

@@ -7,19 +7,22 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from glossd.server import checks, convert
 from glossd.server.bulk import answer_as_done
 from glossd.server.checks import Limits
 from glossd.server.convert import DIGEST_PATHS, caller_paths, document_paths
 from glossd.server.errors import Context, failure_status
-from glossd.tasks.api import Services
 from glossd.telemetry.logging import current_request_id
 from glossd.types import DocumentInput, TextResult
 from glossd.v1 import article_service_pb2 as articles
 from glossd.v1 import common_pb2 as common
 from glossd.v1.article_service_pb2_grpc import ArticleServiceServicer
 from glossd.wire import results
+
+if TYPE_CHECKING:
+    from glossd.tasks.api import Services
 
 
 class Articles(ArticleServiceServicer):

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from glossd.server.errors import Context
-from glossd.tasks.hub import Hub
 from glossd.types import ModelState
 
+if TYPE_CHECKING:
+    from glossd.tasks.hub import Hub
+
 MODEL_PREFIX = "models/"
+ANNOUNCE_SECONDS = 1.0
 Response: TypeAlias = health_pb2.HealthCheckResponse
 
 
@@ -59,6 +62,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             self._announced = states
             self._changed.set()
             self._changed = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Announces what changes by itself, such as an engine's death, once a second and for ever."""
+        while True:
+            self.announce()
+            await asyncio.sleep(ANNOUNCE_SECONDS)
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Response:
         """The state now; NOT_FOUND for a name there is not."""

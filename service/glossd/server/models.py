@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glossd.server.checks import check_name
 from glossd.server.errors import Context
-from glossd.tasks.hub import Hub
 from glossd.v1 import model_service_pb2 as models
 from glossd.v1.model_service_pb2_grpc import ModelServiceServicer
 from glossd.wire.results import model_to_message, pair_to_message
+
+if TYPE_CHECKING:
+    from glossd.tasks.hub import Hub
 
 
 class Models(ModelServiceServicer):
