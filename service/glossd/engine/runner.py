@@ -1,0 +1,278 @@
+"""The running batch: the only caller of a model. Places sequences on rows, decodes one step for all, frees the rows.
+
+Nothing here waits, and nothing here knows who asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, field
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from glossd.decoding.beam import BeamSearch
+from glossd.decoding.rules import Context, LogitRule, build_rules
+from glossd.decoding.search import Greedy, Hypothesis, Search, SearchKey
+from glossd.engine.sequence import Sequence, Status
+from glossd.engine.slots import Move, Slots
+from glossd.errors import ModelOutputError
+from glossd.models.base import Seq2SeqModel
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A sequence that left the batch, with its hypothesis or what went wrong."""
+
+    sequence: Sequence
+    outcome: Hypothesis | ModelOutputError
+
+
+@dataclass(eq=False, slots=True)
+class _Group:
+    """The live sequences that search alike; ``grid`` (S, K) holds their row numbers while the arrangement stands, and
+    ``whole`` says that these are all live rows in order, so that scores need no gathering.
+    """
+
+    key: SearchKey
+    search: Search
+    sequences: list[Sequence] = field(default_factory=list)
+    grid: Tensor | None = None
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class StepCounters:
+    """What the runner did so far, for metrics and benchmarks."""
+
+    steps: int = 0
+    row_steps: int = 0
+    encoder_runs: int = 0
+    source_tokens: int = 0
+    padded_source_tokens: int = 0
+    output_tokens: int = 0
+    encode_ns: int = 0
+    decode_ns: int = 0
+
+
+class Runner:
+    """Owns cache, token history and searches of one model. One thread only."""
+
+    def __init__(self, model: Seq2SeqModel, *, rows: int, sources: int, device: torch.device) -> None:
+        self._model = model
+        self._device = device
+        self._cache = model.new_cache(rows=rows, sources=sources)
+        self._rows = Slots(rows)
+        self._sources = Slots(sources)
+        self._groups: dict[SearchKey, _Group] = {}
+        self._row_owners: list[Sequence] = []
+        self._source_owners: list[Sequence] = []
+        self._history = torch.zeros(rows, 0, dtype=torch.int64, device=device)
+        self._lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._longest = 0
+        self._rules: list[LogitRule] = []
+        self._arranged = False
+        self.counters = StepCounters()
+
+    @property
+    def free_rows(self) -> int:
+        """Rows that no sequence holds."""
+        return self._rows.free
+
+    @property
+    def free_sources(self) -> int:
+        """Encoder places that no sequence holds."""
+        return self._sources.free
+
+    @property
+    def live(self) -> list[Sequence]:
+        """Sequences in the batch."""
+        return list(self._source_owners)
+
+    @property
+    def live_rows(self) -> int:
+        """Rows in the batch."""
+        return self._rows.live
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory of the key-value cache."""
+        return self._cache.bytes
+
+    def admit(self, sequences: SequenceOf[Sequence]) -> None:
+        """Encode new sequences as one batch and give them rows."""
+        started = time.monotonic_ns()
+        slots = self._sources.take(len(sequences))
+        lengths = [sequence.length for sequence in sequences]
+        longest = max(lengths)
+        pad = self._model.info.pad_token_id
+        ids = [[*entry.request.source_ids, *[pad] * (longest - entry.length)] for entry in sequences]
+        self._cache.reserve_sources(slots, lengths)
+        with torch.inference_mode():
+            self._model.encode(self._index(ids), self._index(lengths), self._index(slots), self._cache)
+        for sequence, slot in zip(sequences, slots, strict=True):
+            self._place(sequence, slot)
+        self._count_encode(lengths, time.monotonic_ns() - started)
+
+    def _place(self, sequence: Sequence, slot: int) -> None:
+        """Give rows and a search to a sequence whose source stands at ``slot``."""
+        params = sequence.request.params
+        sequence.source, sequence.rows = slot, self._rows.take(params.num_beams)
+        sequence.status = Status.RUNNING
+        self._source_owners.append(sequence)
+        self._row_owners.extend([sequence] * params.num_beams)
+        if self._history.shape[1] < params.max_new_tokens + 2:
+            missing = max(params.max_new_tokens + 2, 2 * self._history.shape[1]) - self._history.shape[1]
+            self._history = torch.nn.functional.pad(self._history, (0, missing))
+        rows = self._index(sequence.rows)
+        self._history[rows, 0] = params.decoder_start_token_id
+        self._lengths[rows] = 1
+        key = SearchKey.of(params)
+        if key not in self._groups:
+            search = Greedy(self._device) if key.beams == 1 else BeamSearch(key.beams, key.ends, self._device)
+            self._groups[key] = _Group(key, search)
+        self._groups[key].search.join([params])
+        self._groups[key].sequences.append(sequence)
+        self._arranged = False
+
+    @torch.inference_mode()
+    def step(self) -> list[Finished]:
+        """One token for every live row; returns the sequences that ended with it."""
+        started = time.monotonic_ns()
+        if not self._arranged:
+            self._arrange()
+        live = self._rows.live
+        lengths = self._lengths[:live]
+        tokens = self._history[:live].gather(1, lengths[:, None] - 1)[:, 0]
+        scores = self._model.decode(tokens, lengths - 1, self._cache)
+        self._longest = int(lengths.max())
+        scores = self._ruled(scores, lengths)
+        finished = [outcome for group in list(self._groups.values()) for outcome in self._choose(group, scores)]
+        self._lengths[:live] += 1
+        self._leave([entry.sequence for entry in finished])
+        self.counters.steps += 1
+        self.counters.row_steps += live
+        self.counters.decode_ns += time.monotonic_ns() - started
+        return finished
+
+    def drop(self, sequences: Iterable[Sequence]) -> None:
+        """Free the rows of live sequences that nobody waits for any more."""
+        gone = list(sequences)
+        for group in list(self._groups.values()):
+            self._shrink(group, {id(sequence) for sequence in gone})
+        self._leave(gone)
+
+    def _ruled(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Log-probabilities for beam rows, logits for greedy ones, with every row's rules applied: (R, V)."""
+        beamed = [group for group in self._groups.values() if group.key.beams > 1]
+        if len(beamed) == len(self._groups):
+            scores = scores.log_softmax(-1)
+        else:
+            for group in beamed:
+                assert group.grid is not None
+                rows = group.grid.flatten()
+                scores[rows] = scores[rows].log_softmax(-1)
+        context = Context(self._history[: self._rows.live, : self._longest], lengths)
+        for rule in self._rules:
+            rule.apply(scores, context)
+        return scores
+
+    def _choose(self, group: _Group, scores: Tensor) -> list[Finished]:
+        """Let a group's search choose, write its choice to the history, and take out what is done."""
+        grid = group.grid
+        assert grid is not None
+        history = self._history[:, : self._longest + 1][grid]
+        length = self._lengths[grid[:, 0]]
+        view = scores.view(*grid.shape, -1) if group.whole else scores[grid]
+        chosen = group.search.step(view, history, length)
+        if chosen.parents is not None:
+            history = history.gather(1, chosen.parents[..., None].expand(-1, -1, history.shape[2]))
+            self._follow(grid, chosen.parents)
+        history.scatter_(2, length[:, None, None].expand(-1, grid.shape[1], 1), chosen.tokens[..., None])
+        self._history[grid, : history.shape[2]] = history
+        finished = []
+        for index in (chosen.done | chosen.broken).nonzero()[:, 0].tolist():
+            finished.append(self._take(group, index, history[index], broken=bool(chosen.broken[index])))
+        if finished:
+            self._shrink(group, {id(entry.sequence) for entry in finished})
+        return finished
+
+    def _follow(self, grid: Tensor, parents: Tensor) -> None:
+        """Make each row's keys and values those of the beam that it continues."""
+        origins = grid.gather(1, parents)
+        moved = origins != grid
+        if bool(moved.any()):
+            self._cache.copy_rows(origins[moved], grid[moved], time=self._longest)
+
+    def _take(self, group: _Group, index: int, history: Tensor, *, broken: bool) -> Finished:
+        sequence = group.sequences[index]
+        if broken:
+            self._cache.clear(sequence.rows, [sequence.source])
+            return Finished(sequence, ModelOutputError(f"no finite score after {sequence.length} source tokens"))
+        hypothesis = group.search.take(index, history)
+        self.counters.output_tokens += len(hypothesis.token_ids)
+        return Finished(sequence, hypothesis)
+
+    def _shrink(self, group: _Group, gone: set[int]) -> None:
+        """Take sequences out of a group's search."""
+        kept = [index for index, sequence in enumerate(group.sequences) if id(sequence) not in gone]
+        if len(kept) == len(group.sequences):
+            return
+        group.sequences = [group.sequences[index] for index in kept]
+        if group.sequences:
+            group.search.keep(self._index(kept))
+        else:
+            del self._groups[group.key]
+
+    def _leave(self, sequences: SequenceOf[Sequence]) -> None:
+        """Free rows and sources, and move what stands behind into the holes."""
+        if not sequences:
+            return
+        row_moves = self._rows.give_back(row for sequence in sequences for row in sequence.rows)
+        source_moves = self._sources.give_back(sequence.source for sequence in sequences)
+        if row_moves:
+            self._move_rows(row_moves)
+        if source_moves:
+            self._cache.copy_sources([move.origin for move in source_moves], [move.target for move in source_moves])
+        for move in source_moves:
+            owner = self._source_owners[move.origin]
+            self._source_owners[move.target] = owner
+            owner.source = move.target
+        del self._row_owners[self._rows.live :]
+        del self._source_owners[self._sources.live :]
+        for sequence in sequences:
+            sequence.rows, sequence.source = [], -1
+        self._arranged = False
+
+    def _move_rows(self, moves: list[Move]) -> None:
+        origins = self._index([move.origin for move in moves])
+        targets = self._index([move.target for move in moves])
+        self._cache.copy_rows(origins, targets, time=self._longest)
+        self._history[targets] = self._history[origins]
+        self._lengths[targets] = self._lengths[origins]
+        for move in moves:
+            owner = self._row_owners[move.origin]
+            self._row_owners[move.target] = owner
+            owner.rows[owner.rows.index(move.origin)] = move.target
+
+    def _arrange(self) -> None:
+        """Tell cache, rules and groups where everybody stands now."""
+        self._cache.arrange([owner.source for owner in self._row_owners], sources=self._sources.live)
+        self._rules = build_rules([owner.request.params for owner in self._row_owners], device=self._device)
+        for group in self._groups.values():
+            rows = [sequence.rows for sequence in group.sequences]
+            group.grid = self._index(rows)
+            group.whole = list(chain.from_iterable(rows)) == list(range(self._rows.live))
+        self._arranged = True
+
+    def _count_encode(self, lengths: list[int], elapsed_ns: int) -> None:
+        self.counters.encoder_runs += 1
+        self.counters.source_tokens += sum(lengths)
+        self.counters.padded_source_tokens += max(lengths) * len(lengths)
+        self.counters.encode_ns += elapsed_ns
+
+    def _index(self, numbers: object) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.int64, device=self._device)
