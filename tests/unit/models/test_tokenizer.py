@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, AutoTokenizer
-
 from glossd.errors import InvalidInputError, UnsupportedLanguageError
 from glossd.languages import all_languages
 from glossd.models.tokenizer import Tokenizer, TokenizerFacts, load_tokenizer
-from tests.checkpoints import FAMILIES, parallel_sentences, parity_segments
+from transformers import AutoConfig, AutoTokenizer
+
+from tests.checkpoints import FAMILIES, parity_segments
+from tests.tokenizer_files import parallel_sentences
 
 Checkpoints = Callable[..., Path]
 COLUMNS = {"mbart": "mbart", "mbart50": "mbart", "m2m100": "m2m", "nllb": "nllb"}
