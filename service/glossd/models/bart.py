@@ -22,7 +22,10 @@ from glossd.models.layers import (
     DecodeStep,
     LayerNorm,
     Linear,
+    LinearMap,
+    MakeLinear,
     SelfAttention,
+    fuse,
     padding_mask,
 )
 
@@ -36,8 +39,8 @@ class EncoderLayer:
 
     attention: SelfAttention
     attention_norm: LayerNorm
-    expand: Linear
-    contract: Linear
+    expand: LinearMap
+    contract: LinearMap
     final_norm: LayerNorm
 
 
@@ -49,8 +52,8 @@ class DecoderLayer:
     attention_norm: LayerNorm
     cross: CrossAttention
     cross_norm: LayerNorm
-    expand: Linear
-    contract: Linear
+    expand: LinearMap
+    contract: LinearMap
     final_norm: LayerNorm
 
 
@@ -71,29 +74,31 @@ class BartModel:
     pre_norm: ClassVar[bool] = False
     position_offset: ClassVar[int] = 2
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, make_linear: MakeLinear = Linear) -> None:
         self.info = model_info(model, self.family)
         modules: Any = model
         encoder, decoder = modules.get_encoder(), modules.get_decoder()
         self._activation = _activation(modules.config.activation_function)
         self._source_embedding = self._embedding(encoder, modules.config)
         self._target_embedding = self._embedding(decoder, modules.config)
-        self._encoder = [_encoder_layer(layer) for layer in encoder.layers]
-        self._decoder = [_decoder_layer(layer) for layer in decoder.layers]
+        self._encoder = [_encoder_layer(layer, make_linear) for layer in encoder.layers]
+        self._decoder = [_decoder_layer(layer, make_linear) for layer in decoder.layers]
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
         bias = getattr(modules, "final_logits_bias", None)
-        self._head = Linear(modules.lm_head.weight.detach(), None if bias is None else bias.detach()[0])
+        self._head = make_linear(modules.lm_head.weight.detach(), None if bias is None else bias.detach()[0])
 
     @classmethod
     def from_transformers(cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device) -> Self:
         """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after."""
-        return cls(model.to(device=device, dtype=dtype).eval())  # type: ignore[arg-type]  # stubs of .to() lose the type
+        module: Any = model
+        return cls(module.to(device=device, dtype=dtype).eval())
 
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
-        return KVCache(shape, dtype=self._head.weight.dtype, device=self._head.weight.device)
+        tokens = self._target_embedding.tokens
+        return KVCache(shape, dtype=tokens.dtype, device=tokens.device)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
@@ -103,12 +108,11 @@ class BartModel:
         mask = padding_mask(lengths, time)
         hidden = self._embed(self._source_embedding, source_ids, positions)
         for layer in self._encoder:
-            hidden = self._around(hidden, layer.attention_norm, lambda x, at=layer.attention: at.over_batch(x, mask))
-            hidden = self._feed_forward(hidden, layer)
+            hidden = self._encode_layer(hidden, layer, mask)
         if self._encoder_norm is not None:
             hidden = self._encoder_norm(hidden)
-        for index, layer in enumerate(self._decoder):
-            cache.write_cross(index, slots, *layer.cross.project(hidden))
+        for index, decoder in enumerate(self._decoder):
+            cache.write_cross(index, slots, *decoder.cross.project(hidden))
 
     @torch.inference_mode()
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
@@ -120,6 +124,11 @@ class BartModel:
         if self._decoder_norm is not None:
             hidden = self._decoder_norm(hidden)
         return self._head(hidden).float()
+
+    def _encode_layer(self, hidden: Tensor, layer: EncoderLayer, mask: Tensor | None) -> Tensor:
+        """One encoder layer over (B, L, E)."""
+        hidden = self._around(hidden, layer.attention_norm, lambda x: layer.attention.over_batch(x, mask))
+        return self._feed_forward(hidden, layer)
 
     def _decode_layer(self, hidden: Tensor, layer: DecoderLayer, step: DecodeStep, index: int) -> Tensor:
         """One decoder layer over (R, E)."""
@@ -187,37 +196,37 @@ class M2M100Model(BartModel):
         return torch.where(token_ids == pad, pad, positions + self.position_offset)
 
 
-def _encoder_layer(layer: Any) -> EncoderLayer:
+def _encoder_layer(layer: Any, make: MakeLinear) -> EncoderLayer:
     return EncoderLayer(
-        attention=_self_attention(layer.self_attn),
+        attention=_self_attention(layer.self_attn, make),
         attention_norm=LayerNorm.of(layer.self_attn_layer_norm),
-        expand=Linear.fused(layer.fc1),
-        contract=Linear.fused(layer.fc2),
+        expand=fuse(make, layer.fc1),
+        contract=fuse(make, layer.fc2),
         final_norm=LayerNorm.of(layer.final_layer_norm),
     )
 
 
-def _decoder_layer(layer: Any) -> DecoderLayer:
+def _decoder_layer(layer: Any, make: MakeLinear) -> DecoderLayer:
     cross = layer.encoder_attn
     return DecoderLayer(
-        attention=_self_attention(layer.self_attn),
+        attention=_self_attention(layer.self_attn, make),
         attention_norm=LayerNorm.of(layer.self_attn_layer_norm),
         cross=CrossAttention(
-            query=Linear.fused(cross.q_proj),
-            key_value=Linear.fused(cross.k_proj, cross.v_proj),
-            output=Linear.fused(cross.out_proj),
+            query=fuse(make, cross.q_proj),
+            key_value=fuse(make, cross.k_proj, cross.v_proj),
+            output=fuse(make, cross.out_proj),
             heads=cross.num_heads,
         ),
         cross_norm=LayerNorm.of(layer.encoder_attn_layer_norm),
-        expand=Linear.fused(layer.fc1),
-        contract=Linear.fused(layer.fc2),
+        expand=fuse(make, layer.fc1),
+        contract=fuse(make, layer.fc2),
         final_norm=LayerNorm.of(layer.final_layer_norm),
     )
 
 
-def _self_attention(attention: Any) -> SelfAttention:
-    qkv = Linear.fused(attention.q_proj, attention.k_proj, attention.v_proj)
-    return SelfAttention(qkv, Linear.fused(attention.out_proj), heads=attention.num_heads)
+def _self_attention(attention: Any, make: MakeLinear) -> SelfAttention:
+    qkv = fuse(make, attention.q_proj, attention.k_proj, attention.v_proj)
+    return SelfAttention(qkv, fuse(make, attention.out_proj), heads=attention.num_heads)
 
 
 def _optional_norm(stack: Any, name: str) -> LayerNorm | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +18,35 @@ from glossd.models.cache import KVCache
 Activation = Callable[[Tensor], Tensor]
 
 
+class LinearMap(Protocol):
+    """An affine map of the last dimension; the output of a row depends on that row alone."""
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., in) to (..., out)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """``x @ weight.T + bias``; ``weight`` (out, in)."""
+    """``x @ weight.T + bias``; ``weight`` (out, in), ``bias`` (out,) or None."""
 
     weight: Tensor
     bias: Tensor | None
 
-    @classmethod
-    def fused(cls, *parts: nn.Linear) -> Linear:
-        """One map whose output is the parts' outputs side by side."""
-        weight = torch.cat([part.weight.detach() for part in parts])
-        biases = [part.bias.detach() for part in parts if part.bias is not None]
-        return cls(weight.contiguous(), torch.cat(biases) if biases else None)
-
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
+        """See :class:`LinearMap`."""
         return functional.linear(hidden, self.weight, self.bias)
+
+
+MakeLinear = Callable[[Tensor, Tensor | None], LinearMap]
+"""Turns a weight (out, in) and a bias (out,) into a map: :class:`Linear`, or its int8 form."""
+
+
+def fuse(make: MakeLinear, *parts: nn.Linear) -> LinearMap:
+    """One map whose output is the parts' outputs side by side."""
+    weight = torch.cat([part.weight.detach() for part in parts])
+    biases = [part.bias.detach() for part in parts if part.bias is not None]
+    return make(weight, torch.cat(biases) if biases else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +71,8 @@ class LayerNorm:
 class SelfAttention:
     """Fused query, key and value projection, and the output projection. ``scale`` None means head_width ** -0.5."""
 
-    qkv: Linear
-    output: Linear
+    qkv: LinearMap
+    output: LinearMap
     heads: int
     scale: float | None = None
 
@@ -89,9 +102,9 @@ class SelfAttention:
 class CrossAttention:
     """Attention of decoder rows over their source; keys and values are projected once per source."""
 
-    query: Linear
-    key_value: Linear
-    output: Linear
+    query: LinearMap
+    key_value: LinearMap
+    output: LinearMap
     heads: int
     scale: float | None = None
 
