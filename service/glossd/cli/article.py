@@ -76,7 +76,7 @@ def digest(
 ) -> None:
     """Summarize an article and translate the summary and the body.
 
-    Examples:
+    Try:
 
     glossd digest article.txt
 
@@ -121,7 +121,7 @@ def summarize(
 ) -> None:
     """Summarize an article in its own language; without --model by choosing its best sentences.
 
-    Examples:
+    Try:
 
     glossd summarize article.txt --sentences 3
 
@@ -157,7 +157,7 @@ def translate(
 ) -> None:
     """Translate an article; its lines, lists and addresses stay in their places.
 
-    Examples:
+    Try:
 
     glossd translate article.txt --to zh
 

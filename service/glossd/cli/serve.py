@@ -43,7 +43,7 @@ def serve(
 ) -> None:
     """Serve gRPC until SIGTERM or Ctrl-C. Without --model the embedded English to Chinese model is served.
 
-    Examples:
+    Try:
 
     glossd serve
 

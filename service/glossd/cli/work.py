@@ -14,7 +14,6 @@ from glossd.tasks.served import ModelTask
 from glossd.types import (
     DigestResult,
     DigestTask,
-    RequestOptions,
     SummarizeTask,
     TextResult,
     TranslateTask,
