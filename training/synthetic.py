@@ -1,0 +1,133 @@
+"""Made sentence pairs whose two sides agree by construction: dates, amounts, addresses, invented names."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from training.sources import Pair, Term
+
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July",
+    "August", "September", "October", "November", "December",
+)  # fmt: skip
+_DAYS = (("Monday", "一"), ("Tuesday", "二"), ("Wednesday", "三"), ("Thursday", "四"), ("Friday", "五"),
+         ("Saturday", "六"), ("Sunday", "日"))  # fmt: skip
+_SYLLABLES = (
+    "ka", "ver", "ton", "mar", "li", "ro", "sen", "dra", "bel", "no", "vi", "tar", "gu", "lo", "hen", "ri",
+    "os", "ash", "wen", "bro", "ki", "za", "lin", "dor", "mi", "fer", "che", "pra", "ul", "kov", "ström", "nak",
+    "eri", "cal", "the", "jo", "bur", "sin", "ola", "quin", "mac", "pol", "ter", "ez", "ina", "ham", "sk",
+    "rup", "wal", "dez", "fitz", "ber", "gra", "yo", "suf", "eb", "ik",
+)  # fmt: skip
+_COUNTED = (("people", "人"), ("dollars", "美元"), ("tons of grain", "吨粮食"), ("euros", "欧元"), ("yuan", "元"),
+            ("visitors", "名游客"), ("jobs", "个工作岗位"), ("vehicles", "辆汽车"), ("children", "名儿童"),
+            ("barrels of oil", "桶石油"), ("pounds", "英镑"), ("residents", "名居民"))  # fmt: skip
+_SITES = ("example", "worldnews", "cityhall", "techreview", "openarchive", "northpost", "dataportal", "greenfund")
+_SAID = (("said", "说"), ("told reporters", "对记者说"), ("wrote", "写道"), ("added", "补充说"), ("warned", "警告说"))
+_CLAIMS = (
+    ("the plan would go ahead", "计划将继续推进"), ("talks would resume next week", "谈判将于下周恢复"),
+    ("the vote had been postponed", "投票已推迟"), ("more help was needed", "还需要更多援助"),
+    ("the results were encouraging", "结果令人鼓舞"), ("no decision had been made", "尚未作出决定"),
+    ("prices would keep rising", "价格将继续上涨"), ("the bridge was safe", "这座桥是安全的"),
+)  # fmt: skip
+
+
+def invented_name(rng: random.Random, words: int) -> str:
+    """A name that no lexicon holds, such as "Verdra" or "Kovlin Burez"."""
+    return " ".join("".join(rng.choices(_SYLLABLES, k=rng.randint(2, 3))).capitalize() for _ in range(words))
+
+
+def chinese_amount(millions: float) -> str:
+    """An amount given in millions in Chinese counting: 3.5 is 350万, 120 is 1.2亿."""
+    units = round(millions * 1_000_000)
+    value, suffix = (units / 1e8, "亿") if units >= 1e8 else (units / 1e4, "万")
+    return f"{value:.4f}".rstrip("0").rstrip(".") + suffix
+
+
+def _date(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    month, day, year = rng.randint(1, 12), rng.randint(1, 28), rng.randint(1900, 2030)
+    name = _MONTHS[month - 1]
+    short = name[:3] + "." if rng.random() < 0.2 and len(name) > 4 else name
+    form = rng.choice((f"{short} {day}, {year}", f"{day} {short} {year}"))
+    place = rng.choice(places)
+    return rng.choice(
+        (
+            Pair(form, f"{year}年{month}月{day}日"),
+            Pair(f"{place.source}, {form}", f"{place.target}，{year}年{month}月{day}日"),
+            Pair(f"It opened in {place.source} on {form}.", f"它于{year}年{month}月{day}日在{place.target}开幕。"),
+            Pair(f"The meeting will be held on {short} {day}.", f"会议将于{month}月{day}日举行。"),
+        )
+    )
+
+
+def _weekday(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    (day, number), person = rng.choice(_DAYS), rng.choice(people)
+    (verb, chinese_verb), (claim, chinese_claim) = rng.choice(_SAID), rng.choice(_CLAIMS)
+    when, said = rng.choice(("周", "星期")) + number, f"{chinese_verb}，{chinese_claim}。"
+    return rng.choice(
+        (
+            Pair(f"{person.source} {verb} on {day} that {claim}.", f"{person.target}{when}{said}"),
+            Pair(f"On {day}, {person.source} {verb} that {claim}.", f"{when}，{person.target}{said}"),
+        )
+    )  # fmt: skip
+
+
+def _amount(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    scale, factor = rng.choice((("million", 1.0), ("billion", 1000.0), ("thousand", 0.001)))
+    value = rng.choice((float(rng.randint(1, 900)), rng.randint(10, 999) / 10))
+    noun, chinese = rng.choice(_COUNTED)
+    text = f"{value:g} {scale} {noun}"
+    amount = chinese_amount(value * factor) if value * factor >= 0.01 else f"{value * 1000:g}"
+    if noun in ("dollars", "euros", "pounds") and rng.random() < 0.6:
+        text = {"dollars": "$", "euros": "€", "pounds": "£"}[noun] + f"{value:g} {scale}"
+    return rng.choice(
+        (
+            Pair(text, amount + chinese),
+            Pair(f"more than {text}", f"超过{amount}{chinese}"),
+            Pair(f"about {text}", f"约{amount}{chinese}"),
+        )
+    )
+
+
+def _percent(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    value = rng.choice((f"{rng.randint(1, 99)}", f"{rng.randint(1, 999) / 10:g}"))
+    sign = rng.choice(("%", " percent", " per cent"))
+    place = rng.choice(places)
+    verb, chinese = rng.choice((("rose", "上升"), ("fell", "下降"), ("grew", "增长")))
+    return Pair(f"In {place.source} it {verb} {value}{sign}.", f"在{place.target}，这一数字{chinese}了{value}%。")
+
+
+def _address(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    site = rng.choice(_SITES) + rng.choice((".org", ".com", ".net", ".cn"))
+    url = f"https://{rng.choice(('www.', ''))}{site}/{rng.choice(('news', 'report', 'a/b', 'en', '2024/05'))}"
+    mail = f"{rng.choice(('info', 'press', 'editor', 'help'))}@{site}"
+    return rng.choice(
+        (
+            Pair(f"For more information, visit {url}.", f"更多信息请访问{url}。"),
+            Pair(f"Please write to {mail}.", f"请写信至{mail}。"),
+            Pair(f"Details are at {url}", f"详情见{url}"),
+            Pair(f"Source: {site}", f"来源：{site}"),
+        )
+    )
+
+
+def _unknown_name(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    name, place = invented_name(rng, words=rng.randint(1, 2)), rng.choice(places)
+    (verb, chinese_verb), (claim, chinese_claim) = rng.choice(_SAID), rng.choice(_CLAIMS)
+    return rng.choice(
+        (
+            Pair(f"{name} {verb} that {claim}.", f"{name}{chinese_verb}，{chinese_claim}。"),
+            Pair(f"{name} lives in {place.source}.", f"{name}住在{place.target}。"),
+            Pair(f"{name} met officials in {place.source}.", f"{name}在{place.target}会见了官员。"),
+        )
+    )
+
+
+_MAKERS: tuple[Callable[[random.Random, Sequence[Term], Sequence[Term]], Pair], ...] = (
+    _date, _weekday, _amount, _percent, _address, _unknown_name,
+)  # fmt: skip
+
+
+def synthetic_pair(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    """One made pair; people and places come from the lexicon."""
+    return rng.choice(_MAKERS)(rng, people, places)
