@@ -75,7 +75,8 @@ class Server:
 
         Raises ``InvalidInputError`` when the address cannot be had.
         """
-        surrounds = (with_request_id, WithMetrics(self._metrics), with_error_map, self.calls)
+        calls, metrics = self.calls, WithMetrics(self._metrics)
+        surrounds = (calls.counted, with_request_id, metrics, with_error_map, calls.admitted)
         surrounding = Surrounding(surrounds, request_descriptors(), request_id=request_id_of)
         self._server = grpc.aio.server(interceptors=[surrounding], options=server_options(self._settings))
         self._register(self._server)

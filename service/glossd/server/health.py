@@ -74,7 +74,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         serving = self.states().get(request.service)
         if serving is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service[:80]!r}")
-        return Response(status=Response.SERVING if serving else Response.NOT_SERVING)
+        return _response(serving)
+
+    async def List(self, request: health_pb2.HealthListRequest, context: Context) -> health_pb2.HealthListResponse:
+        """The state of everything that can be asked for."""
+        statuses = {name: _response(serving) for name, serving in self.states().items()}
+        return health_pb2.HealthListResponse(statuses=statuses)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> AsyncIterator[Response]:
         """The state now and whenever it changes; SERVICE_UNKNOWN for a name there is not."""
@@ -82,10 +87,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         while True:
             changed = self._changed
             serving = self.states().get(request.service)
-            status = Response.SERVICE_UNKNOWN
-            if serving is not None:
-                status = Response.SERVING if serving else Response.NOT_SERVING
-            if status != last:
-                yield Response(status=status)
-            last = status
+            answer = Response(status=Response.SERVICE_UNKNOWN) if serving is None else _response(serving)
+            if answer != last:
+                yield answer
+            last = answer
             await changed.wait()
+
+
+def _response(serving: bool) -> Response:
+    return Response(status=Response.SERVING if serving else Response.NOT_SERVING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -107,10 +107,11 @@ def _single(behavior: Any, enter: Enter) -> Any:
 def _streaming(behavior: Any, enter: Enter) -> Any:
     assert inspect.isasyncgenfunction(behavior), "streamed answers are written as async generators"
 
-    async def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
+    # Not a generator itself: the transport drops one whose reader is gone, and it would be closed late, elsewhere.
+    async def call(request: Any, context: Context) -> None:
         async with enter(context), aclosing(behavior(_readable(request), context)) as answers:
             async for answer in answers:
-                yield answer
+                await context.write(answer)
 
     return call
 

@@ -11,8 +11,11 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
-    """Lets callers ask the server for its services. The library has v1alpha only; v1 is the same on the wire."""
-    names = (*services, V1, reflection.SERVICE_NAME)
+    """Lets callers ask the server for its services.
+
+    The library has v1alpha only; v1 is the same on the wire. It is not listed, as nothing can describe it.
+    """
+    names = (*services, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     handler = grpc.stream_stream_rpc_method_handler(
         reflection.aio.ReflectionServicer(names).ServerReflectionInfo,

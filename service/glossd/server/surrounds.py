@@ -62,8 +62,8 @@ class WithMetrics:
 
 def status_name(call: Call) -> str:
     """The name of the status that a call was ended with."""
-    number: object = call.context.code()
-    return next((code.name for code in grpc.StatusCode if code.value[0] == number), "UNKNOWN")
+    code: object = call.context.code()  # the library gives an enum member or a number
+    return next((each.name for each in grpc.StatusCode if code in (each, each.value[0])), "UNKNOWN")
 
 
 def _expired(call: Call) -> bool:
@@ -97,10 +97,8 @@ class CallsInFlight:
         return self._count
 
     @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
-        """One call. Raises ``DrainingError`` once a drain has begun."""
-        if self._draining:
-            raise DrainingError("the server is shutting down; try another one")
+    async def counted(self, call: Call) -> AsyncIterator[None]:
+        """Counts one call, with everything that is put around it inside."""
         self._count += 1
         self._idle.clear()
         try:
@@ -109,6 +107,13 @@ class CallsInFlight:
             self._count -= 1
             if self._count == 0:
                 self._idle.set()
+
+    @asynccontextmanager
+    async def admitted(self, call: Call) -> AsyncIterator[None]:
+        """Raises ``DrainingError`` once a drain has begun."""
+        if self._draining:
+            raise DrainingError("the server is shutting down; try another one")
+        yield
 
     def refuse_more(self) -> None:
         """From now on every new call is refused."""

@@ -1,0 +1,142 @@
+"""How calls end before their time: cancelled, out of time, left by their caller, cut by a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import pytest
+from glossd.config import ServerSettings
+from glossd.errors import InvalidInputError
+from glossd.server.app import Server
+from glossd.v1 import article_service_pb2 as articles
+from glossd.v1 import common_pb2 as common
+from glossd.v1.article_service_pb2_grpc import ArticleServiceStub
+
+from tests.e2e.serving import Serving, ToyServices, serving
+
+DOCUMENT = common.Document(text="hello there")
+TO_CHINESE = articles.TranslationOptions(target_language_code="zh")
+DIGEST = articles.DigestRequest(document=DOCUMENT, translation=TO_CHINESE)
+STREAM = articles.StreamDigestRequest(document=DOCUMENT, translation=TO_CHINESE)
+TRANSLATE = articles.TranslateRequest(documents=[DOCUMENT] * 3, target_language_code="zh")
+
+
+@pytest.fixture
+async def held() -> AsyncIterator[Serving]:
+    async with serving() as running:
+        running.work.hold = True
+        yield running
+
+
+def unary_digest(stub: ArticleServiceStub, **options: float) -> grpc.aio.Call:
+    return stub.Digest(DIGEST, **options)  # type: ignore[arg-type, return-value]
+
+
+def three_translations(stub: ArticleServiceStub, **options: float) -> grpc.aio.Call:
+    return stub.Translate(TRANSLATE, **options)  # type: ignore[arg-type, return-value]
+
+
+def streamed_digest(stub: ArticleServiceStub, **options: float) -> grpc.aio.Call:
+    return stub.StreamDigest(STREAM, **options)  # type: ignore[arg-type, return-value]
+
+
+def bulk_of_five(stub: ArticleServiceStub, **options: float) -> grpc.aio.Call:
+    items = (articles.BulkDigestRequest(key=str(n), request=DIGEST) for n in range(5))
+    return stub.BulkDigest(items, **options)  # type: ignore[arg-type, return-value]
+
+
+CALLS = [unary_digest, three_translations, streamed_digest, bulk_of_five]
+
+
+@pytest.mark.parametrize("begin", CALLS)
+async def test_a_cancelled_call_stops_its_tasks(begin: type, held: Serving) -> None:
+    async with grpc.aio.insecure_channel(held.endpoint) as channel:
+        call = begin(ArticleServiceStub(channel))
+        await held.work.started.wait()
+        call.cancel()
+        await held.work.stopped.wait()
+    await held.server.calls.wait_until_idle()
+    assert held.server.permits.in_flight == 0
+
+
+@pytest.mark.parametrize("begin", CALLS)
+async def test_a_call_out_of_time_stops_its_tasks_and_is_told(begin: type, held: Serving) -> None:
+    async with grpc.aio.insecure_channel(held.endpoint) as channel:
+        call = begin(ArticleServiceStub(channel), timeout=0.5)
+        assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await held.server.calls.wait_until_idle()
+    assert held.work.at_work == 0
+
+
+async def test_a_caller_that_goes_away_stops_its_tasks(held: Serving) -> None:
+    channel = grpc.aio.insecure_channel(held.endpoint)
+    call = unary_digest(ArticleServiceStub(channel))
+    await held.work.started.wait()
+    await channel.close()
+    await held.work.stopped.wait()
+    assert call.done()
+
+
+async def test_a_stream_that_nobody_reads_is_closed_cleanly(held: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    held.work.hold = False
+
+    def endless() -> Iterator[articles.BulkDigestRequest]:
+        document = common.Document(text="word " * 20_000)
+        while True:
+            yield articles.BulkDigestRequest(
+                key="k", request=articles.DigestRequest(document=document, translation=TO_CHINESE)
+            )
+
+    async with grpc.aio.insecure_channel(held.endpoint) as channel:
+        call = ArticleServiceStub(channel).BulkDigest(endless())
+        await held.work.started.wait()
+        call.cancel()
+    await held.server.calls.wait_until_idle()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_drain_lets_calls_finish_and_takes_no_more() -> None:
+    async with serving(drain_seconds=60) as toy, grpc.aio.insecure_channel(toy.endpoint) as channel:
+        toy.work.hold = True
+        stub = ArticleServiceStub(channel)
+        running = asyncio.ensure_future(stub.Digest(DIGEST))
+        await toy.work.started.wait()
+        draining = asyncio.create_task(toy.server.drain())
+        while toy.server.health.states()[""]:
+            await asyncio.sleep(0)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Digest(DIGEST)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        toy.work.release.set()
+        assert (await running).summary.text == "hello"
+        await draining
+        assert toy.server.calls.count == 0
+
+
+async def test_a_hurried_drain_cuts_what_is_left(held: Serving) -> None:
+    hurry = asyncio.Event()
+    server = Server(held.services, ServerSettings(port=0, drain_seconds=600))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{await server.start()}") as channel:
+        call = unary_digest(ArticleServiceStub(channel))
+        await held.work.started.wait()
+        draining = asyncio.create_task(server.drain(hurry))
+        hurry.set()
+        await draining
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+    assert (held.work.at_work, server.calls.count) == (0, 0)
+
+
+async def test_draining_twice_does_no_harm(held: Serving) -> None:
+    await held.server.drain()
+    await held.server.drain()
+
+
+async def test_an_address_that_is_taken_is_named(held: Serving) -> None:
+    port = int(held.endpoint.rpartition(":")[2])
+    second = Server(ToyServices(), ServerSettings(port=port))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=f"cannot listen on 127.0.0.1:{port}"):
+        await second.start()
