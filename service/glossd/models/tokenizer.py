@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 PROBE = "a"
 T5_WINDOW = 512
 _COLUMNS = {"MBartTokenizer": "mbart", "MBart50Tokenizer": "mbart", "M2M100Tokenizer": "m2m", "NllbTokenizer": "nllb"}
-_UNSET_LENGTH = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ class Tokenizer:
         self._target_tokens = self._read_target_tokens(vocabulary)
         self._directions = self._read_directions(vocabulary)
         self._extra = self._count_extra_tokens()
+        self._largest_id = max([*vocabulary.values(), *self._language_ids.values()])
 
     @property
     def source_language_codes(self) -> tuple[str, ...]:
@@ -81,6 +81,11 @@ class Tokenizer:
     def target_language_codes(self) -> tuple[str, ...]:
         """Languages it writes, as BCP-47."""
         return self._directions.targets
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id that a text may get."""
+        return self._largest_id
 
     @property
     def window(self) -> int:
@@ -240,12 +245,9 @@ def load_tokenizer(directory: Path, config: PretrainedConfig, facts: TokenizerFa
     return Tokenizer(tokenizer, facts)
 
 
-def tokenizer_window(positions: int, config: Mapping[str, Any], tokenizer_limit: float) -> int:
+def tokenizer_window(positions: int, config: Mapping[str, Any]) -> int:
     """The largest source: the position table's, else the length a T5 was trained on."""
-    if positions:
-        return positions
-    trained = config.get("n_positions") or (tokenizer_limit if tokenizer_limit < _UNSET_LENGTH else 0)
-    return int(trained or T5_WINDOW)
+    return positions or int(config.get("n_positions") or T5_WINDOW)
 
 
 def _pieces_function(tokenizer: Any) -> Callable[[str], tuple[int, ...]]:

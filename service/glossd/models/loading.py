@@ -1,0 +1,240 @@
+"""A checkpoint becomes a model, a tokenizer and facts. ``transformers`` loads the weights; they are checked by name.
+
+Importing this module loads no torch; loading a checkpoint does. No code of a checkpoint is run, nothing is unpickled,
+and the network is used only where the settings allow a download.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from glossd.errors import ModelFilesError
+from glossd.models.base import Seq2SeqModel
+from glossd.models.hub import locate
+from glossd.models.placement import Placement, choose_placement
+from glossd.models.registry import find_family, load_adapter
+from glossd.models.tokenizer import Tokenizer, TokenizerFacts, load_tokenizer, tokenizer_window
+from glossd.models.verify import VerifiedCheckpoint, verify_checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+_log = logging.getLogger(__name__)
+
+# Tensors that may be missing or left over without harm, by model_type: fixed position tables, zero biases that old
+# exports lack, and an unused table of the first T5 releases. Tied weights never reach these lists.
+_POSITIONS = r"model\.(encoder|decoder)\.embed_positions\.weights?"
+_VERSION = r"model\.(encoder|decoder)\.version"
+_HARMLESS_MISSING: Mapping[str, tuple[str, ...]] = {
+    "bart": (r"final_logits_bias",),
+    "mbart": (r"final_logits_bias",),
+    "marian": (_POSITIONS,),
+    "pegasus": (_POSITIONS, r"final_logits_bias"),
+    "m2m_100": (_POSITIONS,),
+}
+_UNUSED_TABLE = r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
+_HARMLESS_UNEXPECTED: Mapping[str, tuple[str, ...]] = {
+    "bart": (_VERSION,),
+    "mbart": (_VERSION,),
+    "marian": (_POSITIONS, _VERSION),
+    "pegasus": (_POSITIONS, _VERSION),
+    "m2m_100": (_POSITIONS, _VERSION),
+    "t5": (_UNUSED_TABLE,),
+    "mt5": (_UNUSED_TABLE,),
+}
+_TASKS: Mapping[str, tuple[str, ...]] = {
+    "marian": ("translation",),
+    "m2m_100": ("translation",),
+    "bart": ("summarization",),
+    "pegasus": ("summarization",),
+}
+_EVERY_TASK = ("translation", "summarization")
+_NAMES_SHOWN = 5
+
+
+class LoadOptions(Protocol):
+    """What loading asks of settings; :class:`glossd.config.ModelSettings` answers it, and :class:`LoadSettings`."""
+
+    @property
+    def dtype(self) -> str:
+        """Number format of the weights: auto, float32, bfloat16 or float16."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """auto, cpu, cuda or cuda:N."""
+        ...
+
+    @property
+    def cache_dir(self) -> str:
+        """Where hub files are kept; "" for the hub library's own place."""
+        ...
+
+    @property
+    def offline(self) -> bool:
+        """Never download."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """Plain :class:`LoadOptions` for callers without settings of their own."""
+
+    dtype: str = "auto"
+    device: str = "auto"
+    cache_dir: str = ""
+    offline: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """What is known of a loaded checkpoint besides its :class:`glossd.models.base.ModelInfo`.
+
+    ``tasks`` are "translation" and "summarization", as the family and the languages allow.
+    """
+
+    name: str
+    directory: Path
+    model_type: str
+    dtype: str
+    device: str
+    size_bytes: int
+    tasks: tuple[str, ...]
+    source_language_codes: tuple[str, ...]
+    target_language_codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded model with its tokenizer."""
+
+    model: Seq2SeqModel
+    tokenizer: Tokenizer
+    facts: CheckpointFacts
+
+
+def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
+    """Load ``source``: "embedded", a directory or a hub id. Raises ``ModelFilesError`` for what must not be served."""
+    verified = verify_checkpoint(locate(source, cache_dir=settings.cache_dir, offline=settings.offline))
+    placement = choose_placement(settings.dtype, settings.device)
+    _log.info("checkpoint %s: %s on %s (%s)", source, placement.dtype, placement.device, placement.reason)
+    loaded = _load_transformers(verified, placement)
+    _check_finite(verified.directory, loaded)
+    family = find_family(verified.model_type, file=str(verified.directory / "config.json"))
+    tokenizer = load_tokenizer(verified.directory, loaded.config, _tokenizer_facts(source, verified, loaded))
+    _check_vocabulary(verified.directory, loaded, tokenizer)
+    model = load_adapter(family).from_transformers(loaded, dtype=placement.torch_dtype, device=placement.torch_device)
+    del loaded
+    facts = CheckpointFacts(
+        name=source,
+        directory=verified.directory,
+        model_type=verified.model_type,
+        dtype=placement.dtype,
+        device=placement.device,
+        size_bytes=verified.size,
+        tasks=_TASKS.get(verified.model_type, _EVERY_TASK),
+        source_language_codes=tokenizer.source_language_codes,
+        target_language_codes=tokenizer.target_language_codes,
+    )
+    return Checkpoint(model, tokenizer, facts)
+
+
+def _load_transformers(verified: VerifiedCheckpoint, placement: Placement) -> PreTrainedModel:
+    """The ``transformers`` model with every weight accounted for."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    try:
+        with _quiet_transformers():
+            model, info = AutoModelForSeq2SeqLM.from_pretrained(
+                str(verified.directory),
+                dtype=placement.torch_dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except Exception as error:
+        raise ModelFilesError(f"{verified.directory}: transformers does not load it: {error}") from error
+    _check_keys(verified, "missing", info["missing_keys"], _HARMLESS_MISSING)
+    _check_keys(verified, "unexpected", info["unexpected_keys"], _HARMLESS_UNEXPECTED)
+    _check_keys(verified, "of another shape", (str(entry[0]) for entry in info["mismatched_keys"]), {})
+    if info.get("error_msgs"):
+        raise ModelFilesError(f"{verified.directory}: {'; '.join(map(str, info['error_msgs']))}")
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bar, and no warnings about weights: what is wrong with them is an error here."""
+    from transformers.utils import logging as hub_logging
+
+    verbosity, bar = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
+    hub_logging.set_verbosity_error()
+    hub_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(verbosity)
+        if bar:
+            hub_logging.enable_progress_bar()
+
+
+def _check_keys(
+    verified: VerifiedCheckpoint, fault: str, names: Iterable[str], harmless: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Refuse weights by name, except those known to be harmless for the family."""
+    patterns = harmless.get(verified.model_type, ())
+    faulty = sorted(name for name in names if not any(re.fullmatch(pattern, name) for pattern in patterns))
+    if faulty:
+        more = f" and {len(faulty) - _NAMES_SHOWN} more" if len(faulty) > _NAMES_SHOWN else ""
+        shown = ", ".join(faulty[:_NAMES_SHOWN])
+        raise ModelFilesError(f"{verified.directory}: weights that are {fault}: {shown}{more}")
+
+
+def _check_finite(directory: Path, model: PreTrainedModel) -> None:
+    """Refuse NaN and infinity by tensor name; a bias on the output may be minus infinity, which bans a token."""
+    for name, tensor in _tensors(model):
+        if not tensor.is_floating_point() or bool(tensor.isfinite().all()):
+            continue
+        if name == "final_logits_bias" and not bool(tensor.isnan().any() or tensor.isposinf().any()):
+            continue
+        raise ModelFilesError(f"{directory}: tensor {name} holds values that are not finite numbers")
+
+
+def _tensors(model: PreTrainedModel) -> Iterable[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _tokenizer_facts(source: str, verified: VerifiedCheckpoint, model: PreTrainedModel) -> TokenizerFacts:
+    config: Any = model.config
+    generation: Any = model.generation_config
+    bart_like = getattr(config, "decoder_attention_heads", None) is not None
+    positions = int(config.max_position_embeddings) if bart_like else 0
+    return TokenizerFacts(
+        model_type=verified.model_type,
+        name=source.rstrip("/"),
+        window=tokenizer_window(positions, verified.config),
+        forced_bos_token_id=generation.forced_bos_token_id,
+        task_params=getattr(config, "task_specific_params", None) or {},
+        prefix=str(verified.config.get("prefix") or ""),
+        manifest=verified.manifest,
+    )
+
+
+def _check_vocabulary(directory: Path, model: PreTrainedModel, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer whose ids go past the embedding table: it belongs to another model."""
+    table: Any = model.get_input_embeddings()
+    rows = int(table.weight.shape[0])
+    if tokenizer.largest_id >= rows:
+        raise ModelFilesError(
+            f"{directory}: the tokenizer has ids up to {tokenizer.largest_id:,}; the model has {rows:,} embeddings"
+        )
