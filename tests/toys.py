@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from glossd.config import Settings
 from glossd.errors import DeadlineError, EngineDeadError
 from glossd.models.base import DecodeDefaults, ModelInfo
+from glossd.tasks.api import Services
 from glossd.tasks.hub import Hub
 from glossd.tasks.served import KnownModel, ModelTask, ServedModel
-from glossd.types import FinishReason, Generation, GenerationRequest
+from glossd.types import DetectedLanguage, FinishReason, Generation, GenerationRequest
 
 PAD, START, END, FIRST = 0, 1, 2, 3
 
@@ -49,8 +51,12 @@ class ToyTokenizer:
 
 
 def to_chinese(text: str) -> str:
-    """Two Chinese characters for every Latin word, the same ones each time; the rest stays."""
-    return re.sub(r"[A-Za-z]+", lambda match: _word_to_chinese(match.group().lower()), text)
+    """Two Chinese characters for every Latin word, the same ones each time; web addresses and the rest stay."""
+    return re.sub(r"https?://\S+|[A-Za-z]+", _to_chinese, text)
+
+
+def _to_chinese(match: re.Match[str]) -> str:
+    return match.group() if "://" in match.group() else _word_to_chinese(match.group().lower())
 
 
 def _word_to_chinese(word: str) -> str:
@@ -209,3 +215,24 @@ def toy_hub(*models: ServedModel, known: Sequence[KnownModel] = ()) -> Hub:
     for model in models or (toy_model(),):
         hub.add(model)
     return hub
+
+
+class ToyDetector:
+    """Knows three languages by a word or a script, and is sure of them."""
+
+    def detect(self, text: str) -> DetectedLanguage:
+        if any("\u4e00" <= character <= "\u9fff" for character in text):
+            return DetectedLanguage("zh-Hans", 1.0)
+        words = set(re.findall(r"[a-z]+", text.lower()))
+        if words & {"le", "les", "une", "est"}:
+            return DetectedLanguage("fr", 0.98)
+        if words & {"the", "a", "is", "and", "of", "one"}:
+            return DetectedLanguage("en", 0.99)
+        return DetectedLanguage("en", 0.3) if words else DetectedLanguage("und", 0.0)
+
+
+def toy_services(*models: ServedModel, hub: Hub | None = None) -> Services:
+    """Services over toys: no torch, no language library, all at once."""
+    from glossd.tasks.api import build_services
+
+    return build_services(Settings(), hub=hub or toy_hub(*models), detector=ToyDetector())

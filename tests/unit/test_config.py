@@ -99,7 +99,7 @@ def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        ServerSettings().port = 1  # type: ignore[misc]
+        ServerSettings().port = 1
 
 
 def test_the_engine_settings_are_the_engine_limits() -> None:

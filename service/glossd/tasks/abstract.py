@@ -86,9 +86,10 @@ class AbstractRun:
         return self._trimmed(text, generation, words, coverage if length else 1.0)
 
     def _texts(self, document: Document) -> list[str]:
-        """The segments as the model reads them, each of them within the window."""
+        """The body's segments as the model reads them, each of them within the window."""
         texts: list[str] = []
-        for segment in document.segments:
+        body = [segment for _, segments in document.body_parts() for segment in segments]
+        for segment in body or document.segments:
             text = normalize_source(segment.text, self._language)
             pieces = split_long(text, count=self._count, limit=self._window)
             texts += [piece.strip() for piece in pieces if piece.strip()]

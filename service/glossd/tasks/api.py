@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glossd.config import Settings
-from glossd.languages import all_languages
+from glossd.tasks.detection import HubDetector
 from glossd.tasks.digest import Digester
 from glossd.tasks.hub import Hub
 from glossd.tasks.loading import CheckpointLoader, OnDeath, known_models
-from glossd.tasks.reading import Reader
+from glossd.tasks.reading import Detector, Reader
 from glossd.tasks.served import ModelTask
 from glossd.tasks.summarize import Summarizer
 from glossd.tasks.translate import Translator
-from glossd.text.detect import LanguageDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Services:
     """Everything that works on documents, over one hub. Used from one event loop."""
 
     hub: Hub
-    detector: LanguageDetector
+    detector: Detector
     reader: Reader
     translator: Translator
     summarizer: Summarizer
@@ -36,7 +35,13 @@ class Services:
         await self.hub.close()
 
 
-def build_services(settings: Settings, *, hub: Hub | None = None, on_engine_death: OnDeath | None = None) -> Services:
+def build_services(
+    settings: Settings,
+    *,
+    hub: Hub | None = None,
+    detector: Detector | None = None,
+    on_engine_death: OnDeath | None = None,
+) -> Services:
     """Services over the models that the settings name, not loaded yet, or over a hub that exists.
 
     ``on_engine_death`` is called in the dying engine's thread with the model's name and the error.
@@ -44,7 +49,7 @@ def build_services(settings: Settings, *, hub: Hub | None = None, on_engine_deat
     if hub is None:
         load = CheckpointLoader(settings.models, settings.engine, on_death=on_engine_death)
         hub = Hub(known_models(settings.models), load)
-    detector = LanguageDetector(tuple(language.code for language in all_languages()))
+    detector = detector or HubDetector(hub)
     reader = Reader(detector)
     translator = Translator(hub, reader)
     summarizer = Summarizer(hub, reader)

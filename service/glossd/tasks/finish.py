@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glossd.tasks.lengths import join_parts
-from glossd.tasks.plan import Direction, SegmentPlan
+from glossd.tasks.plan import Direction, SegmentPlan, addresses
 from glossd.tasks.served import ServedModel
 from glossd.text.checks import check_translation
 from glossd.text.target import finish_target
 from glossd.types import FinishReason, Generation, RequestOptions, Span, Warning, WarningCode
 
+_MESSAGES = {
+    WarningCode.OMISSION_SUSPECTED: "part of the sentence, or a number in it, seems to be missing",
+    WarningCode.REPETITION_SUSPECTED: "the translation repeats itself or is much too long",
+    WarningCode.LANGUAGE_MISMATCH: "the translation is not in the script of its language",
+}
 _DOUBTS = frozenset({WarningCode.REPETITION_SUSPECTED, WarningCode.OUTPUT_TRUNCATED})
 
 
@@ -109,12 +114,13 @@ def _doubts(outcome: Outcome) -> frozenset[WarningCode]:
 def _checked(plan: SegmentPlan, text: str, direction: Direction) -> tuple[Warning, ...]:
     source: Span = plan.segment.source
     found = check_translation(plan.text, text, source_language=direction.source, target_language=direction.target)
-    return tuple(Warning(warning.code, warning.message, source) for warning in found)
+    return tuple(Warning(code, _MESSAGES[code], source) for code in found)
 
 
 def _missed_terms(plan: SegmentPlan, text: str, options: RequestOptions) -> list[Warning]:
-    """Terms of the caller that stand in the source and whose translation does not stand in the text."""
-    wanted = [(entry.source, entry.target, entry.ignore_case) for entry in options.glossary]
+    """Terms that stand in the source and whose translation does not stand in the text; addresses stay as they are."""
+    wanted = [(address, address, False) for address in addresses(plan.text)]
+    wanted += [(entry.source, entry.target, entry.ignore_case) for entry in options.glossary]
     wanted += [(term, term, False) for term in options.do_not_translate]
     warnings: list[Warning] = []
     for source, target, ignore_case in wanted:

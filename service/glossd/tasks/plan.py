@@ -75,6 +75,11 @@ def encode_piece(text: str, model: ServedModel, direction: Direction) -> Piece:
     return Piece(text, ids)
 
 
+def addresses(text: str) -> list[str]:
+    """Web and mail addresses in ``text``, without the mark that ends their sentence."""
+    return [match.rstrip(".,;:!?)") for match in _ADDRESS.findall(text)]
+
+
 def has_words(text: str) -> bool:
     """Whether anything in ``text`` needs translating: a letter outside web and mail addresses."""
     return any(character.isalpha() for character in _ADDRESS.sub("", text))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from glossd.languages import find_language, get_language
-from glossd.text.detect import LanguageDetector
 from glossd.text.document import Document, parse
 from glossd.types import DetectedLanguage, DocumentInput, Warning, WarningCode
 
@@ -25,10 +25,18 @@ class Reading:
     warnings: tuple[Warning, ...]
 
 
+class Detector(Protocol):
+    """Tells the language of a text. Thread-safe."""
+
+    def detect(self, text: str) -> DetectedLanguage:
+        """Code of the language table and confidence in 0..1; "und" when it cannot be told."""
+        ...
+
+
 class Reader:
     """Reads documents in threads; ``detector`` is shared by all."""
 
-    def __init__(self, detector: LanguageDetector) -> None:
+    def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
     async def read(self, source: DocumentInput) -> Reading:

@@ -105,7 +105,7 @@ def _extract(reading: Reading, settings: SummarySettings) -> TextResult:
         model=EXTRACTIVE_NAME,
         finish_reason=FinishReason.COMPLETE,
         segments=_located(chosen.text, [document.segments[index] for index in chosen.segments]),
-        warnings=reading.warnings + chosen.warnings + _not_shorter(chosen.text, reading),
+        warnings=reading.warnings + chosen.warnings,
         usage=Usage(input_characters=len(document.source), segments=len(document.segments)),
     )
 
