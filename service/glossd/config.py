@@ -41,13 +41,9 @@ class ServerSettings(_Part):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    max_message_bytes: int = Field(
-        default=4 << 20, ge=1024, le=1 << 30, description="Largest request message."
-    )
+    max_message_bytes: int = Field(default=4 << 20, ge=1024, le=1 << 30, description="Largest request message.")
     max_characters: int = Field(default=1_000_000, ge=1, description="Longest document.")
-    max_documents: int = Field(
-        default=64, ge=1, le=10_000, description="Most documents in one Translate call."
-    )
+    max_documents: int = Field(default=64, ge=1, le=10_000, description="Most documents in one Translate call.")
     max_calls_in_flight: int = Field(default=256, ge=1, description="Calls served at once; more are refused.")
     drain_seconds: float = Field(default=30.0, ge=0, description="Time that calls in flight get at shutdown.")
     reflection: bool = Field(default=True, description="Serve gRPC reflection, for grpcurl and buf curl.")
@@ -59,16 +55,10 @@ class EngineSettings(_Part):
 
     rows: int = Field(default=64, ge=1, le=4096, description="Decoder rows in flight; a beam takes one.")
     sources: int = Field(default=64, ge=1, le=4096, description="Encoded segments in flight.")
-    batch_tokens: int = Field(
-        default=4096, ge=1, description="Source tokens with padding in one encoder call."
-    )
-    queue_tokens: int = Field(
-        default=2_000_000, ge=1, description="Source tokens that may wait; more are refused."
-    )
+    batch_tokens: int = Field(default=4096, ge=1, description="Source tokens with padding in one encoder call.")
+    queue_tokens: int = Field(default=2_000_000, ge=1, description="Source tokens that may wait; more are refused.")
     threads: int = Field(default=0, ge=0, le=1024, description="Compute threads; 0 takes all cores.")
-    cache_entries: int = Field(
-        default=2048, ge=0, description="Finished segments kept for identical ones; 0 for none."
-    )
+    cache_entries: int = Field(default=2048, ge=0, description="Finished segments kept for identical ones; 0 for none.")
     ageing_seconds: float = Field(
         default=2.0, ge=0, le=3600, description="Wait after which BULK work goes with INTERACTIVE work."
     )
@@ -83,30 +73,20 @@ class ModelSettings(_Part):
     summarization: Names = Field(
         default=(), description="Hub ids or directories, or NAME=SOURCE; empty for extractive summaries."
     )
-    cache_dir: str = Field(
-        default="", description="Where hub files are kept; empty for the hub library's own place."
-    )
+    cache_dir: str = Field(default="", description="Where hub files are kept; empty for the hub library's own place.")
     offline: bool = Field(default=True, description="Never download; `glossd models fetch` does when asked.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Number format of the weights."
     )
-    device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N."
-    )
-    canary: bool = Field(
-        default=True, description="Refuse a model that answers a test sentence with nothing or noise."
-    )
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    canary: bool = Field(default=True, description="Refuse a model that answers a test sentence with nothing or noise.")
 
 
 class LoggingSettings(_Part):
     """Logs on standard error; never a user's text."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level written."
-    )
-    format: Literal["json", "text"] = Field(
-        default="json", description="One JSON object a line, or plain text."
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level written.")
+    format: Literal["json", "text"] = Field(default="json", description="One JSON object a line, or plain text.")
 
 
 class MetricsSettings(_Part):
@@ -114,9 +94,7 @@ class MetricsSettings(_Part):
 
     enabled: bool = Field(default=False, description="Serve Prometheus metrics over HTTP.")
     host: str = Field(default="127.0.0.1", min_length=1, description="Address of the metrics endpoint.")
-    port: int = Field(
-        default=9464, ge=0, le=65535, description="Port of the metrics endpoint; 0 takes a free one."
-    )
+    port: int = Field(default=9464, ge=0, le=65535, description="Port of the metrics endpoint; 0 takes a free one.")
 
 
 class Settings(_Part):
@@ -210,9 +188,7 @@ def _from_file(path: Path) -> list[_Entry]:
     for part, table in content.items():
         if not isinstance(table, dict):
             raise InvalidInputError(part, f"not a part of the settings ({path}); parts are {_part_names()}")
-        entries += [
-            (_known(f"{part}.{name}", str(path)), value, f"file {path}") for name, value in table.items()
-        ]
+        entries += [(_known(f"{part}.{name}", str(path)), value, f"file {path}") for name, value in table.items()]
     return entries
 
 

@@ -90,10 +90,10 @@ def fetch(
 
     Try: glossd models fetch Helsinki-NLP/opus-mt-en-zh
     """
-    from glossd.models.source import fetch_checkpoint
+    from glossd.models.hub import fetch as fetch_files
 
-    settings = read_settings(config, set_).settings
-    typer.echo(str(fetch_checkpoint(source, settings=settings.models)))
+    directory = fetch_files(source, cache_dir=read_settings(config, set_).settings.models.cache_dir)
+    typer.echo(f"{source} is in {directory}; serve it with: glossd serve --model {source}")
 
 
 def _settings(

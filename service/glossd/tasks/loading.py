@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from glossd.config import EngineSettings, ModelSettings
 from glossd.errors import InvalidInputError, ModelFilesError
+from glossd.models.hub import EMBEDDED
 from glossd.tasks.canary import check_canary
 from glossd.tasks.served import KnownModel, ModelTask, ServedModel
 from glossd.telemetry.metrics import EngineReading
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from glossd.engine.engine import Engine
     from glossd.models.loading import Checkpoint
 
-EMBEDDED = "embedded"
 EMBEDDED_NAME = "glossd-en-zh"
 MOST_BEAMS = 16
 
@@ -79,13 +79,21 @@ class CheckpointLoader:
         return served
 
     def _load(self, known: KnownModel) -> ServedModel:
-        from glossd.engine.engine import Engine, EngineLimits  # torch loads with the first model
+        import torch  # loads with the first model, not with the package
+
+        from glossd.engine.engine import Engine, EngineLimits
         from glossd.models.loading import load_checkpoint
 
         checkpoint = load_checkpoint(known.source, settings=self._models)
         _check_tasks(known, checkpoint)
         limits = EngineLimits(**self._engine.model_dump())
-        engine = Engine(checkpoint.model, limits=limits, name=known.name, on_death=self._death_of(known.name))
+        engine = Engine(
+            checkpoint.model,
+            limits=limits,
+            name=known.name,
+            device=torch.device(checkpoint.facts.device),
+            on_death=self._death_of(known.name),
+        )
         return ServedModel(
             name=known.name,
             tasks=known.tasks,

@@ -86,9 +86,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "glossd_requests", "Calls answered.", ["method", "code"], registry=self.registry
-        )
+        self._requests = Counter("glossd_requests", "Calls answered.", ["method", "code"], registry=self.registry)
         self._request_seconds = Histogram(
             "glossd_request_seconds",
             "Time to answer a call.",
@@ -103,9 +101,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._in_flight = Gauge(
-            "glossd_requests_in_flight", "Calls being served.", ["method"], registry=self.registry
-        )
+        self._in_flight = Gauge("glossd_requests_in_flight", "Calls being served.", ["method"], registry=self.registry)
 
     @contextmanager
     def call_in_flight(self, method: str) -> Iterator[None]:
