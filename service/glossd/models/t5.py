@@ -1,0 +1,281 @@
+"""The T5-like shape: T5, T5 1.1, Flan-T5, mT5 and UMT5. What differs is a class attribute or read from the weights.
+
+Sources: Raffel et al. 2019 (T5), Xue et al. 2020 (mT5), Chung et al. 2023 (UMT5); weights and exact arithmetic are
+those of the ``transformers`` classes. Position is a bias on attention scores by distance, so it has no last row.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glossd.models.cache import CacheShape, KVCache
+from glossd.models.facts import model_info
+from glossd.models.layers import (
+    Activation,
+    CrossAttention,
+    DecodeStep,
+    Linear,
+    LinearMap,
+    MakeLinear,
+    SelfAttention,
+    fuse,
+    padding_mask,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class RMSNorm:
+    """Division by the root of the mean square, with a weight (width,) and no bias; computed in float32."""
+
+    weight: Tensor
+    epsilon: float
+
+    @classmethod
+    def of(cls, module: Any) -> RMSNorm:
+        """Take over a module's weight."""
+        return cls(module.weight.detach(), module.variance_epsilon)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., width) to (..., width)."""
+        wide = hidden.float()
+        scaled = hidden * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.epsilon)
+        return self.weight * scaled.to(self.weight.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """``contract(activation(gate(x)) * expand(x))``; without a gate, ``contract(activation(expand(x)))``.
+
+    ``expand`` gives the gate's output and its own side by side where ``gated``.
+    """
+
+    expand: LinearMap
+    contract: LinearMap
+    activation: Activation
+    gated: bool
+
+    @classmethod
+    def of(cls, module: Any, make: MakeLinear) -> FeedForward:
+        """Take over a ``transformers`` feed-forward module, gated or not."""
+        gated = hasattr(module, "wi_0")
+        expand = fuse(make, module.wi_0, module.wi_1) if gated else fuse(make, module.wi)
+        return cls(expand, fuse(make, module.wo), module.act, gated)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., E) to (..., E)."""
+        inner = self.expand(hidden)
+        if not self.gated:
+            return self.contract(self.activation(inner))
+        gate, linear = inner.chunk(2, dim=-1)
+        return self.contract(self.activation(gate) * linear)
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceBias:
+    """What attention scores gain by distance: ``table`` (2 * reach + 1, H), row ``reach`` is distance 0.
+
+    Distance is key position minus query position; beyond ``reach`` all are one, so every text length is covered.
+    """
+
+    table: Tensor
+    reach: int
+
+    @classmethod
+    def of(cls, attention: Any, config: Any, *, both_ways: bool) -> DistanceBias:
+        """Spell out a bucketed embedding (buckets, H) for every distance that has a bucket of its own."""
+        reach = int(config.relative_attention_max_distance)
+        distances = torch.arange(-reach, reach + 1)
+        numbers = bucket_numbers(distances, int(config.relative_attention_num_buckets), reach, both_ways=both_ways)
+        weight: Tensor = attention.relative_attention_bias.weight.detach()
+        return cls(weight[numbers.to(weight.device)].contiguous(), reach)
+
+    def between(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Bias (..., H, Q, K) between query positions (..., Q) int64 and key positions (K,) int64."""
+        distances = (keys - queries.unsqueeze(-1)).clamp(-self.reach, self.reach) + self.reach
+        return functional.embedding(distances, self.table).movedim(-1, -3)
+
+
+def bucket_numbers(distances: Tensor, buckets: int, reach: int, *, both_ways: bool) -> Tensor:
+    """T5's bucket of each distance (N,) int64: near ones exactly, far ones by logarithm, all past ``reach`` the last.
+
+    ``both_ways``: half of the buckets are for keys after the query; else those all fall into the first.
+    """
+    numbers = torch.zeros_like(distances)
+    if both_ways:
+        buckets //= 2
+        numbers += (distances > 0) * buckets
+        distances = distances.abs()
+    else:
+        distances = (-distances).clamp_min(0)
+    exact = buckets // 2
+    ratio = torch.log(distances.float() / exact) / math.log(reach / exact) * (buckets - exact)
+    far = (exact + ratio.clamp_min(0).to(torch.int64)).clamp_max(buckets - 1)
+    return numbers + torch.where(distances < exact, distances, far)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderLayer:
+    """Weights of one encoder layer; ``bias`` None takes the bias of the layer before."""
+
+    attention: SelfAttention
+    attention_norm: RMSNorm
+    feed_forward: FeedForward
+    feed_forward_norm: RMSNorm
+    bias: DistanceBias | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLayer:
+    """Weights of one decoder layer; ``bias`` None takes the bias of the layer before."""
+
+    attention: SelfAttention
+    attention_norm: RMSNorm
+    cross: CrossAttention
+    cross_norm: RMSNorm
+    feed_forward: FeedForward
+    feed_forward_norm: RMSNorm
+    bias: DistanceBias | None
+
+
+class T5Model:
+    """T5: pre-norm without biases, scores not scaled, one table of distances for each stack."""
+
+    family: ClassVar[str] = "t5"
+
+    def __init__(self, model: PreTrainedModel, make_linear: MakeLinear = Linear) -> None:
+        self.info = model_info(model, self.family)
+        modules: Any = model
+        encoder, decoder, config = modules.get_encoder(), modules.get_decoder(), modules.config
+        self._source_tokens: Tensor = encoder.embed_tokens.weight.detach()
+        self._target_tokens: Tensor = decoder.embed_tokens.weight.detach()
+        self._encoder = [_encoder_layer(block.layer, config, make_linear) for block in encoder.block]
+        self._decoder = [_decoder_layer(block.layer, config, make_linear) for block in decoder.block]
+        self._encoder_norm = RMSNorm.of(encoder.final_layer_norm)
+        self._decoder_norm = RMSNorm.of(decoder.final_layer_norm)
+        self._head = make_linear(modules.lm_head.weight.detach(), None)
+        self._head_scale = config.d_model**-0.5 if self._scales_head(config) else 1.0
+
+    @classmethod
+    def from_transformers(cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device) -> Self:
+        """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after."""
+        module: Any = model
+        return cls(module.to(device=device, dtype=dtype).eval())
+
+    @staticmethod
+    def _scales_head(config: Any) -> bool:
+        """Whether the last hidden state is scaled before the output projection: where that shares the embedding."""
+        return bool(config.scale_decoder_outputs)
+
+    def new_cache(self, *, rows: int, sources: int) -> KVCache:
+        """An empty cache with room for that many live rows and sources."""
+        shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
+        return KVCache(shape, dtype=self._target_tokens.dtype, device=self._target_tokens.device)
+
+    @torch.inference_mode()
+    def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
+        """See :class:`glossd.models.base.Seq2SeqModel`."""
+        time = source_ids.shape[1]
+        positions = torch.arange(time, device=source_ids.device)
+        mask = padding_mask(lengths, time)
+        hidden = functional.embedding(source_ids, self._source_tokens)
+        bias: Tensor | None = None
+        for layer in self._encoder:
+            if layer.bias is not None:
+                bias = _masked(layer.bias.between(positions, positions).unsqueeze(0), mask)
+            hidden = hidden + layer.attention.over_batch(layer.attention_norm(hidden), bias)
+            hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
+        hidden = self._encoder_norm(hidden)
+        for index, decoder in enumerate(self._decoder):
+            cache.write_cross(index, slots, *decoder.cross.project(hidden))
+
+    @torch.inference_mode()
+    def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
+        """See :class:`glossd.models.base.Seq2SeqModel`."""
+        step = DecodeStep.begin(positions, cache)
+        keys = torch.arange(step.time, device=positions.device)
+        hidden = functional.embedding(token_ids, self._target_tokens)
+        bias: Tensor | None = None
+        for index, layer in enumerate(self._decoder):
+            if layer.bias is not None:
+                bias = _masked(layer.bias.between(positions[:, None], keys), step.mask)
+            hidden = hidden + layer.attention.over_cache(layer.attention_norm(hidden), step, index, bias)
+            hidden = hidden + layer.cross.over_cache(layer.cross_norm(hidden), step, index)
+            hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
+        hidden = self._decoder_norm(hidden)
+        return self._head(hidden * self._head_scale).float()
+
+
+class MT5Model(T5Model):
+    """mT5: as T5 1.1, never scaled before the output projection."""
+
+    family = "mt5"
+
+    @staticmethod
+    def _scales_head(config: Any) -> bool:
+        return False
+
+
+class UMT5Model(T5Model):
+    """UMT5: every layer has a table of distances of its own."""
+
+    family = "umt5"
+
+    @staticmethod
+    def _scales_head(config: Any) -> bool:
+        return bool(config.tie_word_embeddings)
+
+
+def _masked(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """``bias`` with minus infinity where ``mask`` is False."""
+    return bias if mask is None else bias.masked_fill(~mask, -math.inf)
+
+
+def _encoder_layer(layer: Any, config: Any, make: MakeLinear) -> EncoderLayer:
+    attention, feed_forward = layer[0], layer[1]
+    return EncoderLayer(
+        attention=_self_attention(attention.SelfAttention, make),
+        attention_norm=RMSNorm.of(attention.layer_norm),
+        feed_forward=FeedForward.of(feed_forward.DenseReluDense, make),
+        feed_forward_norm=RMSNorm.of(feed_forward.layer_norm),
+        bias=_distance_bias(attention.SelfAttention, config, both_ways=True),
+    )
+
+
+def _decoder_layer(layer: Any, config: Any, make: MakeLinear) -> DecoderLayer:
+    attention, cross, feed_forward = layer[0], layer[1], layer[2]
+    source = cross.EncDecAttention
+    return DecoderLayer(
+        attention=_self_attention(attention.SelfAttention, make),
+        attention_norm=RMSNorm.of(attention.layer_norm),
+        cross=CrossAttention(
+            query=fuse(make, source.q),
+            key_value=fuse(make, source.k, source.v),
+            output=fuse(make, source.o),
+            heads=source.n_heads,
+            scale=1.0,
+        ),
+        cross_norm=RMSNorm.of(cross.layer_norm),
+        feed_forward=FeedForward.of(feed_forward.DenseReluDense, make),
+        feed_forward_norm=RMSNorm.of(feed_forward.layer_norm),
+        bias=_distance_bias(attention.SelfAttention, config, both_ways=False),
+    )
+
+
+def _self_attention(attention: Any, make: MakeLinear) -> SelfAttention:
+    qkv = fuse(make, attention.q, attention.k, attention.v)
+    return SelfAttention(qkv, fuse(make, attention.o), heads=attention.n_heads, scale=1.0)
+
+
+def _distance_bias(attention: Any, config: Any, *, both_ways: bool) -> DistanceBias | None:
+    if not attention.has_relative_attention_bias:
+        return None
+    return DistanceBias.of(attention, config, both_ways=both_ways)
