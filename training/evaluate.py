@@ -76,7 +76,7 @@ def is_looping(text: str) -> bool:
 
 def is_wrong_script(source: str, output: str) -> bool:
     """Whether a source with words came out without any Chinese character, or with a script neither side uses."""
-    words = re.findall(r"[a-z]{3,}", source)
+    words = re.findall(r"[A-Za-z]{3,}", source)
     return bool(_FOREIGN.search(output)) or (len(words) >= 3 and not _HAN.search(output))
 
 

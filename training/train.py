@@ -62,7 +62,7 @@ def train(run: Run, settings: TrainSettings) -> Position:
     if settings.workers == 1:
         run_worker(0, *arguments)
     else:
-        spawn(run_worker, args=arguments, nprocs=settings.workers)  # type: ignore[no-untyped-call]
+        spawn(run_worker, args=arguments, nprocs=settings.workers)
     return load_position(settings.work / "checkpoint.safetensors")[1]
 
 
