@@ -25,6 +25,7 @@ from glossd.cli.options import (
     WordsOption,
     check_choice,
     read_document,
+    read_target,
 )
 from glossd.cli.work import Place, Work
 from glossd.types import (
@@ -88,7 +89,7 @@ def digest(
     place = Place(endpoint, model, summary_model, config, tuple(set_ or ()), timeout)
     task = DigestTask(
         document=read_document(file, mime=mime, language=language, extraction=_extraction(main_content)),
-        target_language_code=to,
+        target_language_code=read_target(to),
         summary=_summary(sentences, words),
         translate_body=body,
         summary_model=place.remote_summary_model,
@@ -167,7 +168,7 @@ def translate(
     place = Place(endpoint, model, None, config, tuple(set_ or ()), timeout)
     task = TranslateTask(
         document=read_document(file, mime=mime, language=language, extraction=_extraction(main_content)),
-        target_language_code=to,
+        target_language_code=read_target(to),
         model=place.remote_model,
         decode=DecodeOptions(num_beams=beams),
     )

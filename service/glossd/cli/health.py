@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from glossd.cli.work import reaching
+
 ServiceOption = Annotated[
     str, typer.Option("--service", metavar="NAME", help='A service or "models/NAME"; the whole server if not given.')
 ]
@@ -29,7 +31,7 @@ def health(
     """
     from glossd.client import Client
 
-    with Client(endpoint) as client:
+    with reaching(endpoint), Client(endpoint) as client:
         status = client.health(service, timeout_seconds=timeout)
     typer.echo(status)
     raise typer.Exit(0 if status == "SERVING" else 1)

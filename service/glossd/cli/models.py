@@ -18,6 +18,7 @@ from glossd.cli.options import (
     check_choice,
     read_settings,
 )
+from glossd.cli.work import reaching
 from glossd.config import Settings
 from glossd.errors import GlossdError
 from glossd.tasks.served import KnownModel
@@ -128,7 +129,7 @@ async def _load(known: KnownModel, settings: Settings) -> ModelDescription:
 def _list_remote(endpoint: str, format_: str) -> None:
     from glossd.client import Client
 
-    with Client(endpoint) as client:
+    with reaching(endpoint), Client(endpoint) as client:
         models = client.models()
     if format_ == "json":
         from glossd.cli.render import message_json

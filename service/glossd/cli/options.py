@@ -10,6 +10,7 @@ import typer
 
 from glossd.config import LoadedSettings, load_settings
 from glossd.errors import InvalidInputError
+from glossd.languages import get_language
 from glossd.types import DocumentInput, Extraction, MimeType
 
 SUFFIXES = {
@@ -45,6 +46,9 @@ BeamsOption = Annotated[int | None, typer.Option("--beams", min=1, max=16, help=
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="MODEL", help="Hub id or directory; with --endpoint a name the server knows."),
+]
+ServedModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="MODEL", help="Hub id or directory; several with commas between.")
 ]
 SummaryModelOption = Annotated[
     str | None,
@@ -82,7 +86,16 @@ def read_document(file: str, *, mime: str, language: str | None, extraction: Ext
     except UnicodeDecodeError as error:
         problem = f"{file}: byte {error.start:,} of {len(content):,} is not UTF-8"
         raise InvalidInputError("document", problem) from error
+    if not text.strip():
+        raise InvalidInputError("document", f"{file} is empty" if not text else f"{file} holds only white space")
+    if language is not None:
+        language = get_language(language, field="--language").code
     return DocumentInput(text, _mime_type(file, mime), language, extraction)
+
+
+def read_target(to: str) -> str:
+    """The code of the language to translate to; a usage error where nobody knows it."""
+    return get_language(to, field="--to").code
 
 
 def _read_bytes(file: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glossd.cli.options import ConfigOption, ModelOption, SetOption, SummaryModelOption, read_settings
+from glossd.cli.options import ConfigOption, ServedModelOption, SetOption, SummaryModelOption, read_settings
 from glossd.config import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: HostOption = None,
     port: PortOption = None,
-    model: ModelOption = None,
+    model: ServedModelOption = None,
     summary_model: SummaryModelOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,

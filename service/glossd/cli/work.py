@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from glossd.cli.options import read_settings
+from glossd.errors import GlossdError, RemoteError
 from glossd.tasks.served import ModelTask
 from glossd.types import (
     DigestResult,
@@ -49,6 +51,18 @@ class Place:
         return (self.summary_model or "") if self.endpoint else ""
 
 
+@contextmanager
+def reaching(endpoint: str) -> Iterator[None]:
+    """A server that cannot be reached is named, with what to do."""
+    try:
+        yield
+    except RemoteError as error:
+        if error.code != "UNAVAILABLE" or error.remote_reason:
+            raise
+        problem = error.message.rpartition(": ")[2] or "no answer"
+        raise GlossdError(f"no server at {endpoint} ({problem}); start one with `glossd serve`") from error
+
+
 class Work:
     """Does one task. Raises ``GlossdError``, from a server as ``RemoteError``."""
 
@@ -61,7 +75,7 @@ class Work:
             return self._here(lambda services: services.digester.digest(self._timed(task)), *ModelTask)
         from glossd.client import Client
 
-        with Client(self._place.endpoint) as client:
+        with reaching(self._place.endpoint), Client(self._place.endpoint) as client:
             return client.digest(
                 task.document,
                 to=task.target_language_code,
@@ -78,7 +92,7 @@ class Work:
             )
         from glossd.client import Client
 
-        with Client(self._place.endpoint) as client:
+        with reaching(self._place.endpoint), Client(self._place.endpoint) as client:
             return client.summarize(task.document, summary=task.summary, settings=self._call_settings(task))
 
     def translate(self, task: TranslateTask) -> TextResult:
@@ -87,7 +101,7 @@ class Work:
             return self._here(lambda services: services.translator.translate(self._timed(task)), ModelTask.TRANSLATION)
         from glossd.client import Client
 
-        with Client(self._place.endpoint) as client:
+        with reaching(self._place.endpoint), Client(self._place.endpoint) as client:
             return client.translate(task.document, to=task.target_language_code, settings=self._call_settings(task))
 
     def _here(self, work: Callable[[Services], Awaitable[Result]], *needed: ModelTask) -> Result:
