@@ -100,8 +100,11 @@ class ToyServices:
 
     async def stream(self, task: DigestTask) -> AsyncIterator[DigestEvent]:
         digest = self.made(task)
+        if not self.work.hold:
+            await self.work.run(task)
         yield digest.source_language
-        await self.work.run(task)
+        if self.work.hold:
+            await self.work.run(task)
         yield TextEvent(Track.SUMMARY, digest.summary)
         yield SegmentEvent(Track.TRANSLATED_BODY, 0, "", digest.translated_body.segments[0])
         yield digest

@@ -135,6 +135,11 @@ class AsyncClient:
                 yield answer.key, bulk_outcome(answer)
         except grpc.RpcError as error:
             raise (failures[0] if failures else remote_error(error)) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not failures or (task is not None and task.cancelling()):
+                raise
+            raise failures[0] from None  # the transport cancels a call whose questions failed, and says no more
         finally:
             call.cancel()
 

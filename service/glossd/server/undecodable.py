@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from glossd.errors import InvalidInputError
@@ -58,19 +58,20 @@ def examine(data: bytes, descriptor: Descriptor) -> Undecodable:
 def _loose_class(descriptor: Descriptor) -> type[Message]:
     """The same message in a pool of its own where each string field is a bytes field."""
     pool = descriptor_pool.DescriptorPool()
-    files = {descriptor.file.name: descriptor.file}
-    waiting = [descriptor.file]
-    while waiting:
-        for dependency in waiting.pop().dependencies:
-            if dependency.name not in files:
-                files[dependency.name] = dependency
-                waiting.append(dependency)
-    for file in files.values():
+    for file in _with_dependencies(descriptor.file):
         proto = descriptor_pb2.FileDescriptorProto()
         file.CopyToProto(proto)
         _strings_to_bytes(list(proto.message_type))
         pool.Add(proto)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(descriptor.full_name))
+
+
+def _with_dependencies(file: FileDescriptor) -> list[FileDescriptor]:
+    """The files that ``file`` needs, each after those it needs itself, and last ``file``."""
+    needed: dict[str, FileDescriptor] = {}
+    for dependency in file.dependencies:
+        needed |= {each.name: each for each in _with_dependencies(dependency)}
+    return [*needed.values(), file]
 
 
 def _strings_to_bytes(messages: list[descriptor_pb2.DescriptorProto]) -> None:
