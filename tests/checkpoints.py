@@ -276,7 +276,7 @@ RECIPES: dict[str, Recipe] = {
         "MBartConfig",
         _MBART_SHAPE,
         {"max_length": LIMIT, "num_beams": 5, "early_stopping": True},
-        eos_bias=1.2,
+        eos_bias=2.2,
     ),
     "pegasus": Recipe(
         sentencepiece_tokenizer("PegasusTokenizer", "spiece.model", {}, **_T5_PIECES),
