@@ -34,23 +34,20 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     ${TORCH_SPEC} ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} && \
     /opt/glossd/bin/python -c "import torch; print('torch', torch.__version__, 'CUDA', torch.version.cuda)"
 
-# the package: a wheel from the sources, added to the libraries
+# the package: a wheel from the sources, installed among the libraries; /added gets the files that this brought
 FROM libraries AS package
 COPY README.md LICENSE NOTICE ./
 COPY service service
-RUN /tools/bin/python -m hatchling build -t wheel -d /wheels && \
+RUN /tools/bin/python -m hatchling build -t wheel -d /wheels && touch /before && \
     /tools/bin/python -m pip --python /opt/glossd/bin/python install -q --no-index --no-deps /wheels/*.whl && \
-    /opt/glossd/bin/glossd --version
+    mkdir /added && cd / && find opt/glossd -cnewer /before ! -type d -exec cp -a --parents -t /added {} +
 
+# what runs: a big layer of libraries that releases share, and a small one with the package
 FROM base AS run
-ARG REVISION=
-LABEL org.opencontainers.image.title="glossd" \
-      org.opencontainers.image.description="gRPC service that summarizes and translates articles" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}"
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin glossd && \
     mkdir -p /models && chown 10001:10001 /models
-COPY --from=package /opt/glossd /opt/glossd
+COPY --from=libraries /opt/glossd /opt/glossd
+COPY --from=package /added /
 
 # Nothing is written outside /tmp and /models, so the root file system can be read-only. Models are fetched by
 # `glossd models fetch` into /models, never while serving.
@@ -63,3 +60,8 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["glossd", "health", "--timeout", "2"]
 ENTRYPOINT ["glossd"]
 CMD ["serve", "--host", "0.0.0.0"]
+ARG REVISION=
+LABEL org.opencontainers.image.title="glossd" \
+      org.opencontainers.image.description="gRPC service that summarizes and translates articles" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}"
