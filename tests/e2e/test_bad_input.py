@@ -45,7 +45,7 @@ def digest_request(**changes: Any) -> articles.DigestRequest:
 
 
 def error_of(error: grpc.aio.AioRpcError) -> RemoteError:
-    trailers = dict(error.trailing_metadata() or ())
+    trailers = dict([*(error.trailing_metadata() or ())])
     details = trailers.get("grpc-status-details-bin", b"")
     assert isinstance(details, bytes)
     return status_to_error(Status.FromString(details)) if details else RemoteError(error.code().name, "")

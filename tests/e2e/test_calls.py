@@ -46,7 +46,7 @@ def digest_request(text: str = "hello there", to: str = "zh") -> articles.Digest
 
 
 def status_of(error: grpc.aio.AioRpcError) -> Status:
-    trailers = dict(error.trailing_metadata() or ())
+    trailers = dict([*(error.trailing_metadata() or ())])
     details = trailers["grpc-status-details-bin"]
     assert isinstance(details, bytes)
     return Status.FromString(details)
@@ -168,7 +168,7 @@ async def test_a_busy_server_says_when_to_try_again(toy: Serving, channel: grpc.
     retry = RetryInfo()
     assert any(detail.Unpack(retry) for detail in status_of(error).details)
     assert retry.retry_delay.ToMilliseconds() == 2500
-    assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "2500"
+    assert dict([*(error.trailing_metadata() or ())])["grpc-retry-pushback-ms"] == "2500"
 
 
 async def test_an_unknown_exception_tells_its_caller_the_request_id_and_nothing_else(
@@ -202,10 +202,10 @@ async def test_an_unknown_exception_of_one_document_does_not_leak_either(
 async def test_an_answer_brings_the_request_id_back(channel: grpc.aio.Channel) -> None:
     call = ArticleServiceStub(channel).Digest(digest_request(), metadata=(("x-request-id", "abc"),))
     await call
-    assert dict(await call.trailing_metadata())["x-request-id"] == "abc"
+    assert dict([*(await call.trailing_metadata())])["x-request-id"] == "abc"
     call = ArticleServiceStub(channel).Digest(digest_request())
     await call
-    assert len(dict(await call.trailing_metadata())["x-request-id"]) == 32
+    assert len(dict([*(await call.trailing_metadata())])["x-request-id"]) == 32
 
 
 async def test_a_long_error_fits_into_the_trailers(toy: Serving, channel: grpc.aio.Channel) -> None:

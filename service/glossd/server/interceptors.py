@@ -56,7 +56,8 @@ class Surrounding(grpc.aio.ServerInterceptor):
         descriptor = self._requests.get(handler_call_details.method)
         if handler is None or descriptor is None:
             return handler
-        request_id = self._request_id(dict(handler_call_details.invocation_metadata))
+        metadata = dict([*handler_call_details.invocation_metadata])  # older libraries: a mapping of its own kind
+        request_id = self._request_id(metadata)
 
         def enter(context: Context) -> _Inside:
             return _Inside(Call(handler_call_details.method, request_id, context), self._surrounds)
