@@ -19,7 +19,7 @@ PACKAGE = ROOT / "service" / "glossd"
 LAYERS = {
     **dict.fromkeys(["v1", "errors", "types", "languages"], 0),
     **dict.fromkeys(["config", "telemetry", "client", "wire"], 1),
-    **dict.fromkeys(["text"], 2),
+    **dict.fromkeys(["text", "native"], 2),
     **dict.fromkeys(["models", "decoding"], 3),
     **dict.fromkeys(["engine"], 4),
     **dict.fromkeys(["tasks"], 5),
