@@ -24,6 +24,10 @@ _DATE = re.compile(
     rf"|\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH},?\s+(?:19|20)\d\d|{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+(?:19|20)\d\d)",
     re.IGNORECASE,
 )
+_TIME = re.compile(
+    r"[ T,]{0,3}(?:at )?\d{1,2}[:：]\d{2}(?::\d{2})?(?: ?[ap]\.?m\b\.?)?(?: ?(?:GMT|UTC|[ECMP][SD]?T|BST|CEST?))?",
+    re.IGNORECASE,
+)
 _DATE_LINE_WORDS = 14
 _CAPTION = re.compile(
     r"[\[(（【](?:photo|picture|image|file photo|图|摄|资料图)[^\])）】]{0,60}[\])）】]"
@@ -101,7 +105,7 @@ def read_cues(source: str, line: Line) -> Cues:
         words=words,
         terminal=terminal,
         open_end=_OPEN_END.search(text[-4:]) is not None,
-        date=text[date.start() :].strip(" ()[]|") if date else "",
+        date=_date_and_time(text, date) if date else "",
         caption=bool(_CAPTION.search(edges)) and words < 90,
         credit=words <= _CREDIT_WORDS and not terminal and bool(_CREDIT.match(text)),
         furniture=words < (_FURNITURE_SENTENCE_WORDS if terminal else _FURNITURE_WORDS)
@@ -111,6 +115,11 @@ def read_cues(source: str, line: Line) -> Cues:
         score=0.0,
     )
     return replace(cues, score=_score(cues, line.form))
+
+
+def _date_and_time(text: str, date: re.Match[str]) -> str:
+    time = _TIME.match(text, date.end())
+    return text[date.start() : time.end() if time else date.end()]
 
 
 def _score(cues: Cues, form: LineForm) -> float:

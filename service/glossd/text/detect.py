@@ -1,8 +1,9 @@
 """Says which language a text is in: by script where that decides, by letter statistics for Latin script. No network.
 
 Latin script goes to ``lingua`` in its low-accuracy mode (three-letter statistics), over every Latin-script language
-of the table, served or not, so that French never becomes English for want of a better name. That mode costs about 20 MB and
-0.3 s once (full accuracy: about 290 MB and 5 s); short texts are its weak side, so its verdict is flattened by length.
+of the table, served or not, so that French never becomes English for want of a better name. That mode costs about
+20 MB and 0.3 s once (full accuracy: about 290 MB and 5 s); short texts are its weak side, so its verdict is flattened
+by length.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SAMPLES = 4
 _SAMPLE_CHARACTERS = 250
 _SURE_LETTERS = 80
 _SERVED_PRIOR = 2.0
-_WIDE_WEIGHT = 2.5
+_WIDE_WEIGHT = 4.0
 """A Han or Hangul character says as much as this many letters of an alphabet."""
 
 _SCRIPTS = {

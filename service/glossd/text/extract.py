@@ -59,7 +59,7 @@ def label_lines(
     When no prose is found, or what would be kept holds less than 30 % of the words, every line is kept and
     ``uncertain`` says so.
     """
-    cues = [read_cues(source, line) for line in lines]
+    cues = _with_introduced_lists(lines, [read_cues(source, line) for line in lines])
     run = _best_run(cues)
     labels = _Labeller(lines, cues, run).label()
     kept = [label not in (Label.CAPTION, Label.RESIDUE) for label in labels]
@@ -99,6 +99,20 @@ def _doubt(lines: Sequence[Line], cues: Sequence[Cues], kept: Sequence[bool], ru
     if share < _LEAST_KEPT_SHARE:
         return f"the likely body has only {share:.0%} of the words; the whole text is kept"
     return ""
+
+
+def _with_introduced_lists(lines: Sequence[Line], cues: Sequence[Cues]) -> list[Cues]:
+    """The same cues, but list items under a paragraph that ends in a colon speak for the body."""
+    result: list[Cues] = []
+    introduced = False
+    for line, cue in zip(lines, cues, strict=True):
+        if line.form is LineForm.LIST_ITEM:
+            result.append(replace(cue, score=max(cue.score, 0.1)) if introduced and not cue.piped else cue)
+            continue
+        if line.form is not LineForm.BLANK:
+            introduced = cue.prose and cue.open_end
+        result.append(cue)
+    return result
 
 
 def _best_run(cues: Sequence[Cues]) -> range:
@@ -187,7 +201,7 @@ class _Labeller:
             headings += short
         for index in headings:
             if not self._cues[index].piped and (after >= 0 or index < (items or [-1])[-1]):
-                self._labels[index] = Label.HEADING
+                self._labels[index] = Label.HEADING if self._cues[index].short else Label.BODY
 
     def _mean_overlap(self, indices: Sequence[int]) -> float:
         return sum(self._overlap(self._cues[index].text) for index in indices) / len(indices) if indices else 0.0

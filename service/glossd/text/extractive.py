@@ -17,6 +17,8 @@ _DEFAULT_SENTENCES = 3
 _DEFAULT_WORDS = 50.0
 _SLACK = 0.15
 _REDUNDANCY = 8.0
+_COPY_LIKENESS = 0.85
+_COPY_PENALTY = 1_000.0
 _CHOICES = 200
 _LEAST_CANDIDATES = 2
 
@@ -124,11 +126,16 @@ def _by_relevance(ranking: Ranking, number: int) -> Iterator[int]:
             # past the compared choices plain rank decides: comparing all with all would take quadratic time
             yield from pool[: number - step]
             return
-        best = max(pool, key=lambda index: ranking.scores[index] - _REDUNDANCY * likeness[index])
+        best = max(pool, key=lambda index: ranking.scores[index] - _repetition(likeness[index]))
         pool.remove(best)
         yield best
         for index in pool:
             likeness[index] = max(likeness[index], cosine(ranking.vectors[index], ranking.vectors[best]))
+
+
+def _repetition(likeness: float) -> float:
+    """What a sentence loses for being like a chosen one; a copy loses everything."""
+    return _REDUNDANCY * likeness + (_COPY_PENALTY if likeness > _COPY_LIKENESS else 0.0)
 
 
 def _within(ranking: Ranking, wanted: float) -> list[int]:

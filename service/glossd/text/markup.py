@@ -47,6 +47,7 @@ _BLOCKS = frozenset(
 )
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _BLANK = re.compile(r"\s+")
+_TAG = re.compile("<[/!?]?([A-Za-z0-9]{0,20})[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,13 @@ def _whole_text(source: str) -> str:
     """Every visible block of the page on its own line, list items and headings with marks, ``pre`` as it is."""
     from lxml import etree  # compiled library, loaded with the first page
 
-    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = etree.fromstring(source.encode("utf-8"), parser)
     except etree.XMLSyntaxError:  # no element at all, such as a lone comment
         return ""
-    if root is None:
-        return ""
+    if root is None or any("depth" in entry.message for entry in parser.error_log):
+        return _without_tags(source)  # the parser gives up, and drops the rest, at some 2,000 levels
     writer = _LineWriter()
     preformatted = 0
     # start and end events instead of recursion: pages may be nested deeper than Python's stack
@@ -125,6 +126,16 @@ def _whole_text(source: str) -> str:
         if skipped_under is None and element is not root:
             writer.write(element.tail, preformatted=preformatted > 0)
     return writer.text()
+
+
+def _without_tags(source: str) -> str:
+    """The text between tags; a tag of a block ends the line, any other tag leaves nothing."""
+
+    def break_or_nothing(tag: re.Match[str]) -> str:
+        return "\n" if tag.group(1).lower() in _BLOCKS or tag.group(1).lower() == "br" else ""
+
+    lines = (_BLANK.sub(" ", line).strip() for line in _TAG.sub(break_or_nothing, source).split("\n"))
+    return "\n".join(line for line in lines if line)
 
 
 class _LineWriter:

@@ -45,10 +45,10 @@ _SAID = re.compile(
 )
 _STOP_WORDS = frozenset(
     """a about after all also an and any are as at be because been before being between both but by can could did do
-    does during each even for from had has have having he her here him his how i if in into is it its just many may me more
-    most much my no nor not now of off on one only or other our out over own said same say says she should since so some
-    such than that the their them then there these they this those through to too two under until up very was we were
-    what when where which while who whom why will with would you your""".split()  # noqa: SIM905
+    does during each even for from had has have having he her here him his how i if in into is it its just many may me
+    more most much my no nor not now of off on one only or other our out over own said same say says she should since so
+    some such than that the their them then there these they this those through to too two under until up very was we
+    were what when where which while who whom why will with would you your""".split()  # noqa: SIM905
 )
 
 
@@ -66,7 +66,7 @@ class Weights:
     """How much each thing counts.
 
     Rounded from a least-squares fit of each sentence's own ROUGE on half of a set of authored news articles (English
-    and Chinese agree on the order of things) and checked on the other half; ``dangling`` and ``question`` are larger than
+    and Chinese agree on the order of things), checked on the other half; ``dangling`` and ``question`` are larger than
     the fit asks for, because a summary must also stand alone.
     """
 

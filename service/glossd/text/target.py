@@ -53,7 +53,7 @@ def finish_target(text: str, language_code: str) -> str:
 
     Chinese and Japanese: no spaces between wide characters or around wide marks; ``, ; : ? ! ( )`` and a final full
     stop next to a wide character become full-width; Chinese also gets curly double quotes in pairs and ``……``. A text
-    without a wide character, and any other language, is only stripped. Doing it twice changes nothing.
+    without a wide character, and any other language, is only stripped.
     """
     text = text.strip()
     language = find_language(language_code)
