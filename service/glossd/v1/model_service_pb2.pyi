@@ -90,7 +90,7 @@ class Model(_message.Message):
     """Why it is in this state, where there is something to say."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it can do: "translate", "summarize"."""
+        """What it can do: "translation", "summarization"."""
 
     @_builtins.property
     def source_language_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
