@@ -29,7 +29,7 @@ LIMIT = 28
 @dataclass(frozen=True)
 class Recipe:
     """How a family's checkpoint is made. ``gain`` multiplies every matrix, ``logit_std`` sets how peaked the
-    distribution over the vocabulary is, ``eos_gain`` how often the end token wins."""
+    distribution over the vocabulary is, ``eos_bias`` (T5: ``eos_gain``) how often the end token wins."""
 
     tokenizer: Callable[[Path], None]
     model_class: str
@@ -155,17 +155,20 @@ def _randomize(model: Any, recipe: Recipe, eos: int) -> None:
             if name.endswith(("fc2.weight", "wo.weight")):
                 parameter -= parameter.mean(dim=1, keepdim=True)  # or ReLU would add one constant direction
         # Random signs before the output: with shared embeddings every token would otherwise predict itself.
-        last_norm = [parameter for name, parameter in model.named_parameters() if _is_last_norm(name)][-1]
-        last_norm *= torch.randint(0, 2, last_norm.shape) * 2 - 1
+        norm = [module for name, module in model.named_modules() if _is_last_norm(name)][-1]
+        norm.weight *= torch.randint(0, 2, norm.weight.shape) * 2 - 1
+        end = model.get_output_embeddings().weight[eos]
         if hasattr(model, "final_logits_bias"):
             model.final_logits_bias[0, eos] = recipe.eos_bias
+        elif getattr(norm, "bias", None) is not None:
+            norm.bias.copy_(recipe.eos_bias * end / end.square().sum())
         else:
-            model.get_output_embeddings().weight[eos] *= recipe.eos_gain
+            end *= recipe.eos_gain
 
 
 def _is_last_norm(name: str) -> bool:
-    """Whether this may be the norm that the output projection reads; the last such parameter of a model is."""
-    return "decoder" in name and "norm" in name and "layernorm_embedding" not in name and name.endswith("weight")
+    """Whether this may be the norm that the output projection reads; the last such module of a model is."""
+    return "decoder" in name and name.endswith("norm")
 
 
 def _gain(name: str, recipe: Recipe) -> float:
@@ -302,7 +305,8 @@ RECIPES: dict[str, Recipe] = {
         _bart_shape(scale_embedding=True, encoder_layerdrop=0.0, decoder_layerdrop=0.0),
         {"max_length": LIMIT},
         learned_positions=False,
-        eos_gain=3.5,
+        gain=4.0,
+        eos_bias=4.0,
     ),
     "t5": Recipe(
         _T5_TOKENIZER,

@@ -5,6 +5,7 @@ Nothing is downloaded unless a caller asks for it in so many words.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def locate(source: str, *, cache_dir: str = "", offline: bool = True) -> Path:
     """
     if source == EMBEDDED:
         return _embedded()
-    directory = Path(source).expanduser()
+    directory = Path(os.path.expanduser(source))  # pathlib's own raises for a user that does not exist
     if directory.exists() or _HUB_ID.fullmatch(source) is None:
         return directory
     found = find_snapshot(source, cache_dir=cache_dir)

@@ -159,6 +159,7 @@ def _load_transformers(verified: VerifiedCheckpoint, placement: Placement) -> Pr
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
             )
     except Exception as error:
         raise ModelFilesError(f"{verified.directory}: transformers does not load it: {error}") from error

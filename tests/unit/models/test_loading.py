@@ -1,0 +1,198 @@
+"""Loading: every weight accounted for, no network, no code of the checkpoint's own, and facts as they are."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from glossd.config import ModelSettings
+from glossd.errors import InvalidInputError, ModelFilesError
+from glossd.models.loading import Checkpoint, LoadSettings, load_checkpoint
+from safetensors.torch import load_file, save_file
+
+from tests.checkpoints import FAMILIES
+
+Checkpoints = Callable[..., Path]
+SETTINGS = LoadSettings(dtype="float32", device="cpu")
+
+
+@pytest.fixture
+def directory(checkpoints: Checkpoints, tmp_path: Path) -> Path:
+    """A good Marian checkpoint that a test may spoil."""
+    return Path(shutil.copytree(checkpoints("marian"), tmp_path / "opus-mt-en-zh"))
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection and no prompt may be tried."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("nothing here may connect or ask")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(builtins, "input", refuse)
+
+
+@contextmanager
+def edited_weights(directory: Path) -> Iterator[dict[str, torch.Tensor]]:
+    file = directory / "model.safetensors"
+    tensors = load_file(file)
+    yield tensors
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def refusal(directory: Path | str, settings: Any = SETTINGS) -> str:
+    with pytest.raises(ModelFilesError) as caught:
+        load_checkpoint(str(directory), settings=settings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_loads_without_the_network(family: str, checkpoints: Checkpoints, sealed: None) -> None:
+    checkpoint = load_checkpoint(str(checkpoints(family)), settings=SETTINGS)
+    assert checkpoint.facts.dtype == "float32"
+    assert checkpoint.facts.device == "cpu"
+    assert checkpoint.model.info.family == checkpoint.facts.model_type
+    assert checkpoint.facts.source_language_codes
+    assert checkpoint.facts.target_language_codes
+    assert checkpoint.tokenizer.window == (checkpoint.model.info.window or 512)
+
+
+def test_settings_of_the_service_are_taken_as_they_are(directory: Path) -> None:
+    checkpoint: Checkpoint = load_checkpoint(str(directory), settings=ModelSettings(device="cpu"))
+    assert checkpoint.facts.tasks == ("translation",)
+    assert checkpoint.facts.source_language_codes == ("en",)
+    assert checkpoint.facts.target_language_codes == ("zh-Hans", "zh-Hant")
+
+
+def test_importing_the_module_loads_neither_torch_nor_transformers() -> None:
+    program = "import glossd.models.loading, sys; print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_missing_weight_is_refused_by_name(directory: Path) -> None:
+    with edited_weights(directory) as tensors:
+        del tensors["model.decoder.layers.1.fc1.weight"]
+    assert "weights that are missing: model.decoder.layers.1.fc1.weight" in refusal(directory)
+
+
+def test_an_unexpected_weight_is_refused_by_name(directory: Path) -> None:
+    with edited_weights(directory) as tensors:
+        tensors["model.decoder.layers.2.fc1.weight"] = torch.zeros(3)
+    assert "weights that are unexpected: model.decoder.layers.2.fc1.weight" in refusal(directory)
+
+
+def test_a_weight_of_another_shape_is_refused(directory: Path) -> None:
+    with edited_weights(directory) as tensors:
+        tensors["model.decoder.layers.1.fc1.weight"] = torch.zeros(8, 8)
+    assert "weights that are of another shape: model.decoder.layers.1.fc1.weight" in refusal(directory)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_a_finite_number_is_refused_by_name(directory: Path, value: float) -> None:
+    with edited_weights(directory) as tensors:
+        tensors["model.encoder.layers.0.fc2.bias"][3] = value
+    assert "tensor model.encoder.layers.0.fc2.bias holds values" in refusal(directory)
+
+
+def test_an_output_bias_may_ban_a_token_with_minus_infinity(directory: Path) -> None:
+    with edited_weights(directory) as tensors:
+        tensors["final_logits_bias"][0, -1] = float("-inf")
+    load_checkpoint(str(directory), settings=SETTINGS)
+
+
+def test_position_tables_that_old_exports_carry_do_no_harm(directory: Path) -> None:
+    with edited_weights(directory) as tensors:
+        tensors["model.encoder.embed_positions.weights"] = torch.zeros(256, 32)
+    load_checkpoint(str(directory), settings=SETTINGS)
+
+
+def test_a_tokenizer_of_another_model_is_refused(directory: Path) -> None:
+    vocabulary = json.loads((directory / "vocab.json").read_text(encoding="utf-8"))
+    vocabulary["added"] = len(vocabulary)
+    (directory / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    assert "the tokenizer has ids up to 1,091; the model has 1,091 embeddings" in refusal(directory)
+
+
+@pytest.mark.parametrize("name", ["source.spm", "target.spm", "vocab.json"])
+def test_garbage_in_a_tokenizer_file_is_refused(directory: Path, name: str) -> None:
+    (directory / name).write_bytes(b"\x00garbage" * 9 if name != "vocab.json" else b'{"a": 0}')
+    assert "the tokenizer does not load" in refusal(directory)
+
+
+def test_a_missing_tokenizer_file_is_refused(directory: Path) -> None:
+    (directory / "source.spm").unlink()
+    assert "the tokenizer does not load" in refusal(directory)
+
+
+class Evil:
+    """Writes a marker file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.marker,))
+
+
+@pytest.mark.parametrize("keep_config", [True, False])
+def test_pickled_weights_never_run(directory: Path, tmp_path: Path, keep_config: bool) -> None:
+    marker = tmp_path / "ran"
+    (directory / "model.safetensors").unlink()
+    (directory / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(marker)))
+    if not keep_config:
+        (directory / "generation_config.json").unlink()
+    assert "pytorch_model.bin: weights must be safetensors" in refusal(directory)
+    assert not marker.exists()
+
+
+def test_code_of_the_checkpoints_own_is_refused_without_a_prompt(directory: Path, tmp_path: Path, sealed: None) -> None:
+    marker = tmp_path / "ran"
+    (directory / "modeling_evil.py").write_text(f"open({str(marker)!r}, 'w')", encoding="utf-8")
+    for name in ("config.json", "tokenizer_config.json"):
+        settings = json.loads((directory / name).read_text(encoding="utf-8"))
+        changed = settings | {"auto_map": {"AutoModelForSeq2SeqLM": "modeling_evil.Evil"}}
+        (directory / name).write_text(json.dumps(changed), encoding="utf-8")
+        assert f"{name}: auto_map" in refusal(directory)
+        (directory / name).write_text(json.dumps(settings), encoding="utf-8")
+    assert not marker.exists()
+
+
+def test_a_device_or_a_format_that_is_not_there_is_said_by_field(directory: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidInputError, match=r"models\.device: cuda was asked for"):
+            load_checkpoint(str(directory), settings=LoadSettings(device="cuda"))
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: float16 needs a GPU"):
+        load_checkpoint(str(directory), settings=LoadSettings(dtype="float16", device="cpu"))
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: float64 is not to be had"):
+        load_checkpoint(str(directory), settings=LoadSettings(dtype="float64", device="cpu"))
+
+
+def test_automatic_choices_on_a_cpu_are_exact(directory: Path) -> None:
+    facts = load_checkpoint(str(directory), settings=LoadSettings(device="cpu")).facts
+    assert (facts.dtype, facts.device) == ("float32", "cpu")
+
+
+def test_bfloat16_weights_make_a_bfloat16_model(directory: Path) -> None:
+    checkpoint = load_checkpoint(str(directory), settings=LoadSettings(dtype="bfloat16", device="cpu"))
+    assert checkpoint.facts.dtype == "bfloat16"
+    cache = checkpoint.model.new_cache(rows=1, sources=1)
+    cache.reserve_sources([0], [3])
+    cache.arrange([0], sources=1)
+    checkpoint.model.encode(torch.tensor([[5, 6, 0]]), torch.tensor([3]), torch.tensor([0]), cache)
+    logits = checkpoint.model.decode(torch.tensor([1090]), torch.tensor([0]), cache)
+    assert logits.dtype == torch.float32
+    assert bool(logits.isfinite().all())
