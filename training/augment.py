@@ -32,9 +32,9 @@ class Augmenter:
     def vary(self, pairs: list[Pair], rate: float) -> list[Pair]:
         """Replace about `rate` of the pairs by a variant; the others and those without a fitting variant stay."""
         changes: tuple[tuple[Callable[[Pair], Pair], float], ...] = (
-            (self.other_name, 0.45),
+            (self.other_name, 0.4),
             (self.placeholder, 0.15),
-            (self.copied_name, 0.12),
+            (self.copied_name, 0.17),
             (self.other_number, 0.16),
             (self.other_case, 0.12),
         )

@@ -138,12 +138,17 @@ def evaluate(
     """Score every set with every number of beams (1 is greedy); prints a line per result and some samples."""
     rows: list[Row] = []
     signatures: dict[str, str] = {}
+    known: dict[tuple[int, tuple[str, ...]], tuple[list[str], float]] = {}  # sets may share sources (two references)
     for data in sets:
         for beams in searches:
-            started = time.monotonic()
-            outputs = translator.translate(data.sources, beams=beams, length_penalty=length_penalty)
+            key = (beams, tuple(data.sources))
+            if key not in known:
+                started = time.monotonic()
+                outputs = translator.translate(data.sources, beams=beams, length_penalty=length_penalty)
+                known[key] = outputs, time.monotonic() - started
+            outputs, seconds = known[key]
             search = "greedy" if beams == 1 else f"beam {beams}"
-            row, signatures = score(data, outputs, search, time.monotonic() - started)
+            row, signatures = score(data, outputs, search, seconds)
             rows.append(row)
             print(" ".join(f"{name}={value}" for name, value in asdict(row).items()), flush=True)
             step = max(1, len(outputs) // samples) if samples else len(outputs) + 1

@@ -120,7 +120,7 @@ def draw_epoch(corpus: Corpus, rng: random.Random, *, news: bool) -> list[Pair]:
         newslike = source.name in (AUTHORED, "news_commentary_10k")
         drawn += augmenter.vary(chosen, rate=0.5 if newslike else 0.15)
     drawn += augmenter.joined(corpus.articles, count=len(corpus.articles) * (8 if news else 6))
-    drawn += augmenter.synthetic(count=max(20, len(drawn) // 40))
+    drawn += augmenter.synthetic(count=max(20, len(drawn) // 25))
     rng.shuffle(drawn)
     return drawn
 

@@ -23,6 +23,11 @@ _COUNTED = (("people", "人"), ("dollars", "美元"), ("tons of grain", "吨粮�
             ("visitors", "名游客"), ("jobs", "个工作岗位"), ("vehicles", "辆汽车"), ("children", "名儿童"),
             ("barrels of oil", "桶石油"), ("pounds", "英镑"), ("residents", "名居民"))  # fmt: skip
 _SITES = ("example", "worldnews", "cityhall", "techreview", "openarchive", "northpost", "dataportal", "greenfund")
+_AGENCIES = (("Xinhua", "新华社"), ("Reuters", "路透社"), ("AFP", "法新社"), ("AP", "美联社"), ("BBC", "英国广播公司"),
+             ("China Daily", "中国日报"), ("Kyodo", "共同社"), ("TASS", "塔斯社"), ("Agencies", "通讯社"))  # fmt: skip
+_THINGS = (("company", "公司"), ("magazine", "杂志"), ("bank", "银行"), ("group", "集团"), ("foundation", "基金会"),
+           ("hotel", "酒店"), ("start-up", "初创企业"), ("university", "大学"), ("website", "网站"), ("ship", "船只"),
+           ("app", "应用程序"), ("newspaper", "报纸"))  # fmt: skip
 _SAID = (("said", "说"), ("told reporters", "对记者说"), ("wrote", "写道"), ("added", "补充说"), ("warned", "警告说"))
 _CLAIMS = (
     ("the plan would go ahead", "计划将继续推进"), ("talks would resume next week", "谈判将于下周恢复"),
@@ -111,6 +116,47 @@ def _address(rng: random.Random, people: Sequence[Term], places: Sequence[Term])
     )
 
 
+def _page_furniture(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    stamp = f"{rng.randint(2000, 2030)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    clock = f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}"
+    (agency, chinese), place, person = rng.choice(_AGENCIES), rng.choice(places), rng.choice(people)
+    name = invented_name(rng, words=2)
+    month, day = rng.randint(1, 12), rng.randint(1, 28)
+    return rng.choice(
+        (
+            Pair(f"Updated: {stamp} {clock}", f"更新时间：{stamp} {clock}"),
+            Pair(f"Published {stamp}", f"发布时间：{stamp}"),
+            Pair(f"({agency})", f"（{chinese}）"),
+            Pair(f"({agency}/Agencies)", f"（{chinese}/通讯社）"),
+            Pair(f"[Photo/{agency}]", f"[图片/{chinese}]"),
+            Pair("[Photo/Agencies]", "[图片/通讯社]"),
+            Pair(f"By {name}", f"作者：{name}"),
+            Pair(f"{name}, {agency}", f"{name}，{chinese}"),
+            Pair(f"{person.source}, {clock}", f"{person.target}，{clock}"),
+            Pair(
+                f"{place.source.upper()}, {_MONTHS[month - 1]} {day} ({agency}) -",
+                f"{chinese}{place.target}{month}月{day}日电",
+            ),
+        )
+    )
+
+
+def _copied(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    kind, chinese = rng.choice(_THINGS)
+    name, place = invented_name(rng, words=rng.randint(1, 3)), rng.choice(places)
+    code = "".join(rng.choices("ABCDEFGHKLMNPRSTVXZ", k=rng.randint(2, 4))) + rng.choice(("", f"-{rng.randint(1, 99)}"))
+    return rng.choice(
+        (
+            Pair(f"the {kind} {name}", f"{chinese}{name}"),
+            Pair(f"The {kind} {name} is based in {place.source}.", f"{chinese}{name}总部设在{place.target}。"),
+            Pair(f"{name}, a {kind} in {place.source}", f"{place.target}的{chinese}{name}"),
+            Pair(f"{name} ({code})", f"{name}（{code}）"),
+            Pair(f"The {code} was shown in {place.source}.", f"{code}在{place.target}展出。"),
+            Pair(name, name),
+        )
+    )
+
+
 def _unknown_name(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
     name, place = invented_name(rng, words=rng.randint(1, 2)), rng.choice(places)
     (verb, chinese_verb), (claim, chinese_claim) = rng.choice(_SAID), rng.choice(_CLAIMS)
@@ -124,7 +170,7 @@ def _unknown_name(rng: random.Random, people: Sequence[Term], places: Sequence[T
 
 
 _MAKERS: tuple[Callable[[random.Random, Sequence[Term], Sequence[Term]], Pair], ...] = (
-    _date, _weekday, _amount, _percent, _address, _unknown_name,
+    _date, _weekday, _amount, _percent, _address, _page_furniture, _copied, _unknown_name, _unknown_name,
 )  # fmt: skip
 
 
