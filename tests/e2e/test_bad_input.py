@@ -175,6 +175,21 @@ async def test_no_kind_of_method_answers_unknown_to_garbage(method: str, real: S
 
 
 @pytest.mark.parametrize(
+    "method",
+    [
+        "grpc.health.v1.Health/Check",
+        "grpc.health.v1.Health/Watch",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+async def test_the_standard_services_do_not_either(method: str, real: Serving) -> None:
+    async with grpc.aio.insecure_channel(real.endpoint) as channel:
+        call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"/{method}")
+        running = call(iter([b"\xff\xff\xff\xff"]), timeout=TIMEOUT_SECONDS)
+        assert await running.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Bad \x00\x01\x02\x1b[31mcontrol\x7f characters. \u202eThey\u200b go on.",

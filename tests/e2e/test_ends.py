@@ -14,6 +14,7 @@ from glossd.server.app import Server
 from glossd.v1 import article_service_pb2 as articles
 from glossd.v1 import common_pb2 as common
 from glossd.v1.article_service_pb2_grpc import ArticleServiceStub
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.serving import Serving, ToyServices, serving
 
@@ -128,6 +129,14 @@ async def test_a_hurried_drain_cuts_what_is_left(held: Serving) -> None:
         await draining
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
     assert (held.work.at_work, server.calls.count) == (0, 0)
+
+
+async def test_who_watches_the_health_does_not_hold_up_a_drain() -> None:
+    async with serving(drain_seconds=600) as toy, grpc.aio.insecure_channel(toy.endpoint) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await toy.server.drain()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def test_draining_twice_does_no_harm(held: Serving) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from glossd.config import ServerSettings
 from glossd.errors import InvalidInputError
@@ -44,8 +45,10 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
 )
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES)
-HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+HEALTH: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
+STANDARD: tuple[ServiceDescriptor, ...] = (HEALTH, reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"])
 
+LAST_ANSWERS_SECONDS = 1.0
 LAST_WORDS_SECONDS = 5.0  # for handlers to clean up after their calls have been cut
 
 
@@ -77,8 +80,9 @@ class Server:
         """
         calls, metrics = self.calls, WithMetrics(self._metrics)
         surrounds = (calls.counted, with_request_id, metrics, with_error_map, calls.admitted)
-        surrounding = Surrounding(surrounds, request_descriptors(), request_id=request_id_of)
-        self._server = grpc.aio.server(interceptors=[surrounding], options=server_options(self._settings))
+        ours = Surrounding(surrounds, request_descriptors(SERVICES), request_id=request_id_of)
+        standard = Surrounding([with_error_map], request_descriptors(STANDARD), request_id=request_id_of)
+        self._server = grpc.aio.server(interceptors=[ours, standard], options=server_options(self._settings))
         self._register(self._server)
         port = self._bind(self._server)
         await self._server.start()
@@ -94,7 +98,7 @@ class Server:
         add_ModelServiceServicer_to_server(Models(self._services.hub), server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         if settings.reflection:
-            add_reflection((*SERVICE_NAMES, HEALTH_NAME), server)
+            add_reflection((*SERVICE_NAMES, HEALTH.full_name), server)
         if settings.channelz:
             channelz.add_channelz_servicer(server)
 
@@ -120,12 +124,15 @@ class Server:
         self._watching.cancel()
         _log.info("draining", extra={"calls": self.calls.count, "seconds": self._settings.drain_seconds})
         stopping = asyncio.create_task(self._server.stop(self._settings.drain_seconds), name="drain")
-        hurrying = asyncio.create_task((hurry or asyncio.Event()).wait(), name="hurry")
-        await asyncio.wait({stopping, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-        if hurrying.done():
-            await self._server.stop(0)
-        hurrying.cancel()
+        idle = asyncio.create_task(self.calls.wait_until_idle(), name="wait for calls")
+        hurried = asyncio.create_task((hurry or asyncio.Event()).wait(), name="hurry")
+        await asyncio.wait({stopping, idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        # What is left when our own calls are done are watchers of the health and the like, which never end; the
+        # last answers may still be on their way.
+        await self._server.stop(0 if hurried.done() else LAST_ANSWERS_SECONDS)
         await stopping
+        for waiting in (idle, hurried):
+            waiting.cancel()
         # grpc answers before the handlers it has cut are through with their cleaning up.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
@@ -133,10 +140,10 @@ class Server:
         _log.info("drained", extra={"calls": self.calls.count})
 
 
-def request_descriptors() -> Mapping[str, Descriptor]:
-    """The request of every method of our own services, by "/service/method"."""
+def request_descriptors(services: Iterable[ServiceDescriptor]) -> Mapping[str, Descriptor]:
+    """The request of every method, by "/service/method"."""
     return {
-        f"/{service.full_name}/{method.name}": method.input_type for service in SERVICES for method in service.methods
+        f"/{service.full_name}/{method.name}": method.input_type for service in services for method in service.methods
     }
 
 

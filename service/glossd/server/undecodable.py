@@ -79,7 +79,7 @@ def _strings_to_bytes(messages: list[descriptor_pb2.DescriptorProto]) -> None:
     for message in messages:
         _strings_to_bytes(list(message.nested_type))
         for field in message.field:
-            if field.type == kinds.TYPE_STRING:
+            if field.type == kinds.TYPE_STRING and not message.options.map_entry:  # bytes are no key of a map
                 field.type = kinds.TYPE_BYTES
 
 

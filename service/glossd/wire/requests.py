@@ -24,13 +24,16 @@ from glossd.wire.enums import EXTRACTION, PRIORITY, SUMMARY_METHOD
 
 
 def document_to_message(document: DocumentInput) -> common.Document:
-    """The message of a document."""
-    return common.Document(
-        text=document.text,
-        mime_type=document.mime_type.value,
-        language_code=document.language_code or "",
-        extraction=cast("common.Extraction.ValueType", EXTRACTION.number(document.extraction)),
+    """The message of a document; raises ``InvalidInputError`` for a text that UTF-8 cannot hold."""
+    extraction = cast("common.Extraction.ValueType", EXTRACTION.number(document.extraction))
+    message = common.Document(
+        mime_type=document.mime_type.value, language_code=document.language_code or "", extraction=extraction
     )
+    try:
+        message.text = document.text
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("document.text", f"character {error.start:,} is half of a surrogate pair") from error
+    return message
 
 
 def summary_to_message(summary: SummaryOptions) -> common.SummaryOptions:

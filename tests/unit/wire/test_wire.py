@@ -126,6 +126,11 @@ def test_two_summary_lengths_are_refused_before_they_are_sent() -> None:
         requests.summary_to_message(SummaryOptions(words=10, sentences=1))
 
 
+def test_half_a_surrogate_pair_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(InvalidInputError, match=r"document\.text: character 2 is half of a surrogate pair"):
+        requests.document_to_message(DocumentInput("ab\ud800"))
+
+
 def test_every_field_of_the_dataclasses_has_a_field_of_the_message() -> None:
     pairs: list[tuple[type, type[Message], dict[str, str]]] = [
         (types.Usage, common_pb2.Usage, {"queue_ns": "queue_time", "compute_ns": "compute_time"}),
