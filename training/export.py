@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
 from training.card import licence_text, model_card
@@ -81,6 +82,28 @@ def marian_model(shape: Shape, flat: torch.Tensor) -> MarianMTModel:
     if unset or unexpected:
         raise ValueError(f"parameters do not match: missing {unset}, unexpected {unexpected}")
     return model
+
+
+def read_model(directory: Path) -> tuple[Shape, torch.Tensor]:
+    """Size and flat float32 parameters of a directory that `write_model` wrote: the place to train on from."""
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    tensors = load_file(directory / "model.safetensors")
+    bias = tensors["final_logits_bias"][0].float()
+    shape = Shape(
+        vocabulary=config["vocab_size"],
+        target_vocabulary=int((bias > FORBIDDEN_BIAS / 2).sum()),
+        width=config["d_model"],
+        feed_forward=config["encoder_ffn_dim"],
+        heads=config["encoder_attention_heads"],
+        encoder_layers=config["encoder_layers"],
+        decoder_layers=config["decoder_layers"],
+    )
+    layout = Layout(shape)
+    flat = torch.zeros(layout.size)
+    for name in layout.slots:
+        value = bias[: shape.target_vocabulary] if name == OUTPUT_BIAS else tensors[name]
+        layout.view(flat, name).copy_(value)
+    return shape, flat
 
 
 def write_model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class PrepareSettings:
     general_epochs: int = 6
     news_epochs: int = 3
     seed: int = 1
+    vocabulary: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,13 @@ def train_vocabulary(corpus: Corpus, settings: PrepareSettings, directory: Path)
     return build_vocabulary(directory)
 
 
+def copy_vocabulary(model: Path, directory: Path) -> None:
+    """Take over the piece models of an exported model, so that training can go on from it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("source.spm", "target.spm", "vocab.json"):
+        shutil.copyfile(model / name, directory / name)
+
+
 def draw_epoch(corpus: Corpus, rng: random.Random, *, news: bool) -> list[Pair]:
     """Draw one epoch's pairs: each source by its share, then augmentation."""
     drawn: list[Pair] = []
@@ -149,6 +158,8 @@ def prepare(settings: PrepareSettings) -> None:
     corpus = read_corpus(settings)
     say(f"read {sum(map(len, corpus.pairs.values())):,} pairs of {len(corpus.pairs)} sources")
     directory = settings.work / "vocabulary"
+    if settings.vocabulary is not None:
+        copy_vocabulary(settings.vocabulary, directory)
     complete = (directory / "vocab.json").exists()
     vocabulary = load_vocabulary(directory) if complete else train_vocabulary(corpus, settings, directory)
     say(f"vocabulary {vocabulary.size:,}, target {vocabulary.target_size:,}")
@@ -189,6 +200,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--general-epochs", type=int, default=6)
     parser.add_argument("--news-epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--vocabulary", type=Path, help="exported model whose piece models are taken over")
     prepare(PrepareSettings(**vars(parser.parse_args(arguments))))
 
 

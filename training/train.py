@@ -15,6 +15,7 @@ from torch.multiprocessing.spawn import spawn
 from training.align import Aligner
 from training.batches import PlanSettings
 from training.checkpoint import Position, load_position, load_tensor
+from training.export import read_model
 from training.optimizer import OptimizerSettings, State
 from training.parameters import Layout, Shape, initial_parameters
 from training.store import read_epoch
@@ -31,8 +32,10 @@ class Run:
     position: Position
 
 
-def open_run(work: Path, shape: Shape, data: str, seed: int) -> Run:
-    """Resume from the checkpoint in `work`, or start anew with embeddings from the alignment tables."""
+def open_run(work: Path, shape: Shape, data: str, seed: int, initial: Path | None = None) -> Run:
+    """Resume from the checkpoint in `work`; else go on from an exported model (`initial`); else start anew with
+    embeddings from the alignment tables.
+    """
     path = work / "checkpoint.safetensors"
     if path.exists():
         shape, position = load_position(path)
@@ -40,6 +43,9 @@ def open_run(work: Path, shape: Shape, data: str, seed: int) -> Run:
         if position.data != data:
             position = replace(position, data=data, epoch=0, step_in_epoch=0)
         return Run(shape, state, position)
+    if initial is not None:
+        shape, parameters = read_model(initial)
+        return Run(shape, State.start(parameters), Position(data=data))
     aligner = Aligner.load(work / "alignment.npz")
     epoch = read_epoch(sorted((work / "epochs").glob(f"{data}-*.npz"))[0])
     counts = torch.from_numpy(np.bincount(epoch.target, minlength=shape.target_vocabulary))
@@ -71,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path(".train"), help="what `training.prepare` filled")
     parser.add_argument("--data", default="general", help="which epoch files: general or news")
+    parser.add_argument("--initial", type=Path, help="exported model to go on from where there is no checkpoint")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--until", help="stop when the local clock shows HH:MM")
     parser.add_argument("--last-step", type=int, help="stop after this step")
@@ -111,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
         plan=PlanSettings(flags.batch_pieces, flags.step_pieces, curriculum=True),
         optimizer=OptimizerSettings(matrix_rate=flags.matrix_rate, rate=flags.rate),
     )
-    run = open_run(flags.work, shape, flags.data, flags.seed)
+    run = open_run(flags.work, shape, flags.data, flags.seed, flags.initial)
     print(f"{Layout(run.shape).size:,} parameters, from step {run.position.step:,}", flush=True)
     train(run, settings)
 

@@ -17,6 +17,7 @@ import torch
 from tests.training.toys import train_settings
 from training.batches import PlanSettings, plan_steps
 from training.checkpoint import load_position, load_tensor
+from training.export import write_model
 from training.parameters import Shape
 from training.store import read_epoch
 from training.train import open_run, train
@@ -79,6 +80,18 @@ def test_the_loss_falls_and_is_logged(prepared: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines[:3]] == [2, 4, 6]
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.5
+
+
+def test_an_exported_model_is_a_place_to_go_on_from(prepared: Path, tmp_path: Path) -> None:
+    work = fresh(prepared, tmp_path / "work")
+    parameters = go(work, 4)
+    shape = small_shape(work)
+    write_model(tmp_path / "model", shape, parameters, work / "vocabulary")
+    (work / "checkpoint.safetensors").unlink()
+    run = open_run(work, shape, "general", seed=3, initial=tmp_path / "model")
+    assert run.shape == shape
+    assert torch.allclose(run.state.master, parameters, atol=2e-3)
+    assert (run.position.step, run.position.data) == (0, "general")
 
 
 def test_other_epochs_start_at_their_beginning(prepared: Path, tmp_path: Path) -> None:
