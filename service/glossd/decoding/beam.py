@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from glossd.decoding.search import Chosen, Hypothesis
+from glossd.decoding.search import Chosen, Hypothesis, top
+from glossd.native import Kernels
 from glossd.types import FinishReason, GenerationParams
 
 _LOW = -1.0e9
@@ -44,10 +45,11 @@ class _State:
 class BeamSearch:
     """Beam search with ``beams`` rows a segment. ``ends`` is the number of end tokens each segment has."""
 
-    def __init__(self, beams: int, ends: int, device: torch.device) -> None:
+    def __init__(self, beams: int, ends: int, device: torch.device, kernels: Kernels | None = None) -> None:
         self._beams = beams
         self._width = max(2, 1 + ends) * beams
         self._device = device
+        self._kernels = kernels
         self._state: _State | None = None
 
     def join(self, params: Sequence[GenerationParams]) -> None:
@@ -71,10 +73,10 @@ class BeamSearch:
         )
         self._state = state if self._state is None else self._state.join(state)
 
-    def step(self, scores: Tensor, history: Tensor, length: Tensor) -> Chosen:
-        """See :class:`glossd.decoding.search.Search`; ``scores`` are ruled log-probabilities."""
+    def step(self, scores: Tensor, shift: Tensor | None, history: Tensor, length: Tensor) -> Chosen:
+        """See :class:`glossd.decoding.search.Search`."""
         state = self._live()
-        totals, parents, tokens = self._candidates(scores, state.running)
+        totals, parents, tokens = self._candidates(scores, shift, state.running)
         stops = (tokens[..., None] == state.ends[:, None]).any(-1) | (length >= state.limits)[:, None]
         self._finish(state, totals, parents, tokens, stops, history, length)
         open_totals = totals + stops.float() * _LOW
@@ -85,16 +87,17 @@ class BeamSearch:
         done = ~state.improvable | full | stops.all(1)
         return Chosen(tokens.gather(1, choice), parents.gather(1, choice), done, ~totals[:, 0].isfinite())
 
-    def _candidates(self, scores: Tensor, running: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _candidates(self, scores: Tensor, shift: Tensor | None, running: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The best continuations of each segment over all its beams: totals, parent beams and tokens, each (S, W).
 
         Each row's own best W are enough to hold the segment's best W.
         """
-        totals = scores + running[:, :, None]
-        segments, beams, vocabulary = totals.shape
+        segments, beams, vocabulary = scores.shape
         width = min(self._width, vocabulary)
-        row_totals, row_tokens = totals.topk(width)
-        best, index = row_totals.view(segments, beams * width).topk(self._width)
+        best, row_tokens = top(scores.view(segments * beams, vocabulary), width, self._kernels)
+        gains = best.view(segments, beams, width)
+        gains = gains if shift is None else gains - shift[:, :, None]
+        best, index = (gains + running[:, :, None]).view(segments, beams * width).topk(self._width)
         return best, index // width, row_tokens.view(segments, beams * width).gather(1, index)
 
     def _finish(

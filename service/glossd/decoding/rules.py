@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -29,7 +29,12 @@ class Context:
 
 
 class LogitRule(Protocol):
-    """Changes ``scores`` (R, V) float32 in place."""
+    """Changes ``scores`` (R, V) float32 in place.
+
+    ``shift_free`` says that the rule does the same to scores that a constant per row was added to.
+    """
+
+    shift_free: ClassVar[bool]
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """Apply to the rows this rule was made for."""
@@ -42,6 +47,7 @@ class RepetitionPenalty:
 
     rows: Tensor
     penalty: float
+    shift_free: ClassVar[bool] = False
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -59,6 +65,7 @@ class NoRepeatNgram:
 
     rows: Tensor
     size: int
+    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -82,6 +89,7 @@ class BannedTokens:
 
     rows: Tensor
     tokens: Tensor
+    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -95,6 +103,7 @@ class BannedSequence:
     rows: Tensor
     prefix: Tensor
     last: int
+    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -113,6 +122,7 @@ class MinNewTokens:
     rows: Tensor
     minimum: int
     ends: Tensor
+    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -127,6 +137,7 @@ class ForcedToken:
     rows: Tensor
     length: int
     token: int
+    shift_free: ClassVar[bool] = False
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -140,6 +151,7 @@ class Renormalize:
     """Make the rows' probabilities sum to one again after the other rules."""
 
     rows: Tensor
+    shift_free: ClassVar[bool] = False
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""

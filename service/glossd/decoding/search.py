@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from glossd.native import Kernels
 from glossd.types import FinishReason, GenerationParams
 
 
@@ -59,9 +60,10 @@ class Search(Protocol):
         """Append new segments after the live ones."""
         ...
 
-    def step(self, scores: Tensor, history: Tensor, length: Tensor) -> Chosen:
-        """Choose from ``scores`` (S, K, V) float32, already ruled; ``history`` (S, K, T) holds the tokens so far and
-        ``length`` (S,) how many of them count, the start token included.
+    def step(self, scores: Tensor, shift: Tensor | None, history: Tensor, length: Tensor) -> Chosen:
+        """Choose from ``scores`` (S, K, V) float32, already ruled; less ``shift`` (S, K) they are log-probabilities.
+
+        ``history`` (S, K, T) holds the tokens so far and ``length`` (S,) how many of them count, start token included.
         """
         ...
 
@@ -74,11 +76,36 @@ class Search(Protocol):
         ...
 
 
+def peak(scores: Tensor, kernels: Kernels | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Of ``scores`` (N, V): the largest (N,), where it stands (N,), and the log of the sum of exponentials (N,)."""
+    if kernels is None:
+        best, tokens = scores.max(-1)
+        return best, tokens, scores.logsumexp(-1)
+    scores = scores.contiguous()
+    rows, width = scores.shape
+    total, best, tokens = torch.empty(rows), torch.empty(rows), torch.empty(rows, dtype=torch.int64)
+    kernels.peak(scores.data_ptr(), total.data_ptr(), best.data_ptr(), tokens.data_ptr(), rows, width)
+    return best, tokens, total
+
+
+def top(scores: Tensor, count: int, kernels: Kernels | None) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest of each row of ``scores`` (N, V), best first, and where they stand: both (N, count)."""
+    if kernels is None:
+        best, index = scores.topk(count)
+        return best, index
+    scores = scores.contiguous()
+    rows, width = scores.shape
+    best, index = torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64)
+    kernels.top(scores.data_ptr(), best.data_ptr(), index.data_ptr(), rows, width, count)
+    return best, index
+
+
 class Greedy:
     """The most likely token at each step."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, kernels: Kernels | None = None) -> None:
         self._device = device
+        self._kernels = kernels
         self._limits = torch.zeros(0, dtype=torch.int64, device=device)
         self._ends = torch.zeros(0, 0, dtype=torch.int64, device=device)
         self._sums = torch.zeros(0, dtype=torch.float32, device=device)
@@ -92,11 +119,10 @@ class Greedy:
         self._ends = torch.cat([self._ends, ends]) if len(self._ends) else ends
         self._sums = torch.cat([self._sums, self._sums.new_zeros(len(params))])
 
-    def step(self, scores: Tensor, history: Tensor, length: Tensor) -> Chosen:
-        """See :class:`Search`."""
-        flat = scores[:, 0]
-        best, tokens = flat.max(-1)
-        gain = best - flat.logsumexp(-1)
+    def step(self, scores: Tensor, shift: Tensor | None, history: Tensor, length: Tensor) -> Chosen:
+        """See :class:`Search`; the shift is not needed, since the sum of all probabilities is taken here."""
+        best, tokens, total = peak(scores[:, 0], self._kernels)
+        gain = best - total
         self._sums = self._sums + gain
         self._lengths = length
         ended = (tokens[:, None] == self._ends).any(1)

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from glossd.decoding.beam import BeamSearch
-from glossd.decoding.rules import Context, LogitRule, build_rules
-from glossd.decoding.search import Greedy, Hypothesis, Search, SearchKey
+from glossd.decoding.rules import Context, LogitRule, Renormalize, build_rules
+from glossd.decoding.search import Greedy, Hypothesis, Search, SearchKey, peak
 from glossd.engine.sequence import Sequence, Status
 from glossd.engine.slots import Move, Slots
 from glossd.errors import ModelOutputError
 from glossd.models.base import Seq2SeqModel
+from glossd.native import load_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Runner:
     def __init__(self, model: Seq2SeqModel, *, rows: int, sources: int, device: torch.device) -> None:
         self._model = model
         self._device = device
+        self._kernels = load_kernels() if device.type == "cpu" else None
         self._cache = model.new_cache(rows=rows, sources=sources)
         self._rows = Slots(rows)
         self._sources = Slots(sources)
@@ -132,11 +134,16 @@ class Runner:
         self._lengths[rows] = 1
         key = SearchKey.of(params)
         if key not in self._groups:
-            search = Greedy(self._device) if key.beams == 1 else BeamSearch(key.beams, key.ends, self._device)
+            search = self._search(key)
             self._groups[key] = _Group(key, search)
         self._groups[key].search.join([params])
         self._groups[key].sequences.append(sequence)
         self._arranged = False
+
+    def _search(self, key: SearchKey) -> Search:
+        if key.beams == 1:
+            return Greedy(self._device, self._kernels)
+        return BeamSearch(key.beams, key.ends, self._device, self._kernels)
 
     @torch.inference_mode()
     def step(self) -> list[Finished]:
@@ -149,8 +156,8 @@ class Runner:
         tokens = self._history[:live].gather(1, lengths[:, None] - 1)[:, 0]
         scores = self._model.decode(tokens, lengths - 1, self._cache)
         self._longest = int(lengths.max())
-        scores = self._ruled(scores, lengths)
-        finished = [outcome for group in list(self._groups.values()) for outcome in self._choose(group, scores)]
+        shift = self._rule(scores, lengths)
+        finished = [entry for group in list(self._groups.values()) for entry in self._choose(group, scores, shift)]
         self._lengths[:live] += 1
         self._leave([entry.sequence for entry in finished])
         self.counters.steps += 1
@@ -165,29 +172,47 @@ class Runner:
             self._shrink(group, {id(sequence) for sequence in gone})
         self._leave(gone)
 
-    def _ruled(self, scores: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probabilities for beam rows, logits for greedy ones, with every row's rules applied: (R, V)."""
-        beamed = [group for group in self._groups.values() if group.key.beams > 1]
-        if len(beamed) == len(self._groups):
-            scores = scores.log_softmax(-1)
-        else:
-            for group in beamed:
+    def _rule(self, scores: Tensor, lengths: Tensor) -> Tensor | None:
+        """Apply every row's rules to its logits (R, V), in place; less the shift (R,) they are log-probabilities.
+
+        Rules that only forbid leave the shift out of the scores, which spares a pass over the vocabulary for each row;
+        greedy rows need no shift at all.
+        """
+        context = Context(self._history[: self._rows.live, : self._longest], lengths)
+        beamed = any(group.key.beams > 1 for group in self._groups.values())
+        rules, normal = self._without_last_normalization()
+        shift = None
+        if beamed and not all(rule.shift_free for rule in rules):
+            self._to_log_probabilities(scores)
+            rules, normal = self._rules, False
+        elif beamed and not normal:
+            shift = peak(scores, self._kernels)[2]
+        for rule in rules:
+            rule.apply(scores, context)
+        return peak(scores, self._kernels)[2] if beamed and normal else shift
+
+    def _without_last_normalization(self) -> tuple[list[LogitRule], bool]:
+        """The rules but for a last normalization of every row, and whether there was one: the shift does the same."""
+        last = self._rules[-1] if self._rules else None
+        if isinstance(last, Renormalize) and len(last.rows) == self._rows.live:
+            return self._rules[:-1], True
+        return self._rules, False
+
+    def _to_log_probabilities(self, scores: Tensor) -> None:
+        for group in self._groups.values():
+            if group.key.beams > 1:
                 assert group.grid is not None
                 rows = group.grid.flatten()
                 scores[rows] = scores[rows].log_softmax(-1)
-        context = Context(self._history[: self._rows.live, : self._longest], lengths)
-        for rule in self._rules:
-            rule.apply(scores, context)
-        return scores
 
-    def _choose(self, group: _Group, scores: Tensor) -> list[Finished]:
+    def _choose(self, group: _Group, scores: Tensor, shift: Tensor | None) -> list[Finished]:
         """Let a group's search choose, write its choice to the history, and take out what is done."""
         grid = group.grid
         assert grid is not None
         history = self._history[:, : self._longest + 1][grid]
         length = self._lengths[grid[:, 0]]
         view = scores.view(*grid.shape, -1) if group.whole else scores[grid]
-        chosen = group.search.step(view, history, length)
+        chosen = group.search.step(view, None if shift is None else shift[grid], history, length)
         if chosen.parents is not None:
             history = history.gather(1, chosen.parents[..., None].expand(-1, -1, history.shape[2]))
             self._follow(grid, chosen.parents)

@@ -28,6 +28,7 @@ from glossd.models.layers import (
     fuse,
     padding_mask,
 )
+from glossd.native import Kernels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,15 +75,18 @@ class BartModel:
     pre_norm: ClassVar[bool] = False
     position_offset: ClassVar[int] = 2
 
-    def __init__(self, model: PreTrainedModel, make_linear: MakeLinear = Linear) -> None:
+    def __init__(
+        self, model: PreTrainedModel, make_linear: MakeLinear = Linear.of, kernels: Kernels | None = None
+    ) -> None:
         self.info = model_info(model, self.family)
         modules: Any = model
         encoder, decoder = modules.get_encoder(), modules.get_decoder()
-        self._activation = _activation(modules.config.activation_function)
+        activation = modules.config.activation_function
+        self._kernels = kernels
         self._source_embedding = self._embedding(encoder, modules.config)
         self._target_embedding = self._embedding(decoder, modules.config)
-        self._encoder = [_encoder_layer(layer, make_linear) for layer in encoder.layers]
-        self._decoder = [_decoder_layer(layer, make_linear) for layer in decoder.layers]
+        self._encoder = [_encoder_layer(layer, make_linear, activation) for layer in encoder.layers]
+        self._decoder = [_decoder_layer(layer, make_linear, activation) for layer in decoder.layers]
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
         bias = getattr(modules, "final_logits_bias", None)
@@ -117,7 +121,7 @@ class BartModel:
     @torch.inference_mode()
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
-        step = DecodeStep.begin(positions, cache)
+        step = DecodeStep.begin(positions, cache, self._kernels)
         hidden = self._embed(self._target_embedding, token_ids, positions)
         for index, layer in enumerate(self._decoder):
             hidden = self._decode_layer(hidden, layer, step, index)
@@ -143,7 +147,7 @@ class BartModel:
         return norm(hidden + block(hidden))
 
     def _feed_forward(self, hidden: Tensor, layer: EncoderLayer | DecoderLayer) -> Tensor:
-        return self._around(hidden, layer.final_norm, lambda x: layer.contract(self._activation(layer.expand(x))))
+        return self._around(hidden, layer.final_norm, lambda x: layer.contract(layer.expand(x)))
 
     def _embed(self, embedding: Embedding, token_ids: Tensor, positions: Tensor) -> Tensor:
         """Token plus position embedding; ``positions`` broadcasts to ``token_ids``."""
@@ -196,17 +200,17 @@ class M2M100Model(BartModel):
         return torch.where(token_ids == pad, pad, positions + self.position_offset)
 
 
-def _encoder_layer(layer: Any, make: MakeLinear) -> EncoderLayer:
+def _encoder_layer(layer: Any, make: MakeLinear, activation: str) -> EncoderLayer:
     return EncoderLayer(
         attention=_self_attention(layer.self_attn, make),
         attention_norm=LayerNorm.of(layer.self_attn_layer_norm),
-        expand=fuse(make, layer.fc1),
+        expand=fuse(make, layer.fc1, activation=activation),
         contract=fuse(make, layer.fc2),
         final_norm=LayerNorm.of(layer.final_layer_norm),
     )
 
 
-def _decoder_layer(layer: Any, make: MakeLinear) -> DecoderLayer:
+def _decoder_layer(layer: Any, make: MakeLinear, activation: str) -> DecoderLayer:
     cross = layer.encoder_attn
     return DecoderLayer(
         attention=_self_attention(layer.self_attn, make),
@@ -218,7 +222,7 @@ def _decoder_layer(layer: Any, make: MakeLinear) -> DecoderLayer:
             heads=cross.num_heads,
         ),
         cross_norm=LayerNorm.of(layer.encoder_attn_layer_norm),
-        expand=fuse(make, layer.fc1),
+        expand=fuse(make, layer.fc1, activation=activation),
         contract=fuse(make, layer.fc2),
         final_norm=LayerNorm.of(layer.final_layer_norm),
     )
@@ -232,10 +236,3 @@ def _self_attention(attention: Any, make: MakeLinear) -> SelfAttention:
 def _optional_norm(stack: Any, name: str) -> LayerNorm | None:
     module = getattr(stack, name, None)
     return None if module is None else LayerNorm.of(module)
-
-
-def _activation(name: str) -> Activation:
-    from transformers.activations import ACT2FN
-
-    function: Activation = ACT2FN[name]
-    return function

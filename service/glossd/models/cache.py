@@ -71,6 +71,7 @@ class KVCache:
         self.regular = True
         self.row_sources = torch.zeros(0, dtype=torch.int64, device=device)
         self.row_lanes = torch.zeros(0, dtype=torch.int64, device=device)
+        self.row_counts = torch.zeros(0, dtype=torch.int64, device=device)
         self.cross_mask: Tensor | None = None
         self.cross_time = 0
 
@@ -93,6 +94,8 @@ class KVCache:
         self.row_sources = torch.tensor(list(row_sources), dtype=torch.int64, device=self.device)
         self.row_lanes = torch.tensor(row_lanes, dtype=torch.int64, device=self.device)
         lengths = self._source_lengths[:sources]
+        row_counts = [lengths[source] for source in row_sources]
+        self.row_counts = torch.tensor(row_counts, dtype=torch.int64, device=self.device)
         self.cross_time = max(lengths, default=0)
         self.cross_mask = None
         if any(length != self.cross_time for length in lengths):
@@ -110,6 +113,14 @@ class KVCache:
         time = keys.shape[2]
         self._cross.keys[layer, slots, :, :time] = keys
         self._cross.values[layer, slots, :, :time] = values
+
+    def cross_store(self, layer: int) -> tuple[Tensor, Tensor]:
+        """All of one layer's cross keys and values, contiguous (sources, H, capacity, D)."""
+        return self._cross.keys[layer], self._cross.values[layer]
+
+    def self_store(self, layer: int) -> tuple[Tensor, Tensor]:
+        """All of one layer's self-attention keys and values, contiguous (rows, H, capacity, D)."""
+        return self._self.keys[layer], self._self.values[layer]
 
     def cross(self, layer: int) -> tuple[Tensor, Tensor]:
         """Cross keys and values of the live sources: views (S, H, L, D), L the longest live source."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glossd.models.cache import KVCache
+from glossd.native import Kernels
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -32,21 +33,42 @@ class Linear:
 
     weight: Tensor
     bias: Tensor | None
+    activation: Activation | None = None
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, activation: str = "") -> Linear:
+        """A map, and what follows it, by the activation's name in model configurations."""
+        return cls(weight, bias, named_activation(activation))
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """See :class:`LinearMap`."""
-        return functional.linear(hidden, self.weight, self.bias)
+        output = functional.linear(hidden, self.weight, self.bias)
+        return output if self.activation is None else self.activation(output)
 
 
-MakeLinear = Callable[[Tensor, Tensor | None], LinearMap]
-"""Turns a weight (out, in) and a bias (out,) into a map: :class:`Linear`, or its int8 form."""
+class MakeLinear(Protocol):
+    """Turns a weight (out, in), a bias (out,) and an activation's name into a map."""
+
+    def __call__(self, weight: Tensor, bias: Tensor | None, activation: str = "") -> LinearMap:
+        """Make the map."""
+        ...
 
 
-def fuse(make: MakeLinear, *parts: nn.Linear) -> LinearMap:
-    """One map whose output is the parts' outputs side by side."""
+def named_activation(name: str) -> Activation | None:
+    """The activation that ``transformers`` knows by this name; None for ""."""
+    if not name:
+        return None
+    from transformers.activations import ACT2FN
+
+    function: Activation = ACT2FN[name]
+    return function
+
+
+def fuse(make: MakeLinear, *parts: nn.Linear, activation: str = "") -> LinearMap:
+    """One map whose output is the parts' outputs side by side, then the activation."""
     weight = torch.cat([part.weight.detach() for part in parts])
     biases = [part.bias.detach() for part in parts if part.bias is not None]
-    return make(weight, torch.cat(biases) if biases else None)
+    return make(weight, torch.cat(biases) if biases else None, activation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +111,10 @@ class SelfAttention:
         ``bias``: additive (R, H, 1, T) that already holds the causal mask; None uses ``step.mask``.
         """
         rows = hidden.shape[0]
-        queries, keys, values = self.qkv(hidden).view(rows, 3, self.heads, -1).unbind(1)
+        projected = self.qkv(hidden)
+        if step.kernels is not None:
+            return self.output(_attend_self(step.kernels, projected, step, layer, self, bias))
+        queries, keys, values = projected.view(rows, 3, self.heads, -1).unbind(1)
         past_keys, past_values = step.cache.append(layer, keys, values, step.positions, step.time)
         mask = step.mask if bias is None else bias
         context = functional.scaled_dot_product_attention(
@@ -118,7 +143,10 @@ class CrossAttention:
         """One step: ``hidden`` (R, E). The beams of one source go through as its queries, so nothing is copied."""
         cache = step.cache
         rows = hidden.shape[0]
-        queries = self.query(hidden).view(rows, self.heads, -1)
+        projected = self.query(hidden)
+        if step.kernels is not None:
+            return self.output(_attend_cross(step.kernels, projected, step, layer, self))
+        queries = projected.view(rows, self.heads, -1)
         keys, values = cache.cross(layer)
         if cache.regular:
             grid = queries.view(cache.sources, cache.lanes, self.heads, -1)
@@ -135,20 +163,88 @@ class CrossAttention:
 
 @dataclass(frozen=True, slots=True)
 class DecodeStep:
-    """What every layer of one decode step needs: each row's position (R,), the longest row's length, the mask."""
+    """What every layer of one decode step needs: each row's position (R,), the longest row's length, the mask.
+
+    With ``kernels`` the attention reads each row's own ``counts`` (R,) positions and no mask; ``scratch`` is theirs.
+    """
 
     cache: KVCache
     positions: Tensor
     time: int
     mask: Tensor
+    kernels: Kernels | None
+    numbers: Tensor
+    counts: Tensor
+    scratch: Tensor
 
     @classmethod
-    def begin(cls, positions: Tensor, cache: KVCache) -> DecodeStep:
+    def begin(cls, positions: Tensor, cache: KVCache, kernels: Kernels | None = None) -> DecodeStep:
         """Reserve room for this step and mask what lies after each row's own position: (R, 1, 1, T), True is seen."""
         time = int(positions.max()) + 1
         cache.reserve_time(time)
-        mask = (torch.arange(time, device=positions.device) <= positions[:, None])[:, None, None, :]
-        return cls(cache, positions, time, mask)
+        numbers = torch.arange(max(time, len(positions)), device=positions.device)
+        mask = (numbers[:time] <= positions[:, None])[:, None, None, :]
+        scratch = torch.empty(max(time, cache.cross_time) if kernels else 0)
+        return cls(cache, positions, time, mask, kernels, numbers, positions + 1, scratch)
+
+
+def _attend_self(
+    kernels: Kernels, projected: Tensor, step: DecodeStep, layer: int, attention: SelfAttention, bias: Tensor | None
+) -> Tensor:
+    """Write this step's keys and values and attend over each row's own past: ``projected`` (R, 3 E) to (R, E)."""
+    rows, total = projected.shape
+    keys, values = step.cache.self_store(layer)
+    heads, capacity, width = keys.shape[1:]
+    start, span = projected.data_ptr(), 4 * total // 3
+    positions = step.positions.data_ptr()
+    store = (keys.data_ptr(), values.data_ptr())
+    kernels.append(start + span, start + 2 * span, total, *store, positions, rows, heads, capacity, width)
+    offsets = None if bias is None else bias.expand(rows, heads, 1, step.time).contiguous()
+    return _attend(kernels, projected, step, (keys, values), step.numbers, step.counts, attention.scale, offsets)
+
+
+def _attend_cross(
+    kernels: Kernels, projected: Tensor, step: DecodeStep, layer: int, attention: CrossAttention
+) -> Tensor:
+    """Attend over each row's source: ``projected`` (R, E) to (R, E)."""
+    cache = step.cache
+    store = cache.cross_store(layer)
+    return _attend(kernels, projected, step, store, cache.row_sources, cache.row_counts, attention.scale, None)
+
+
+def _attend(
+    kernels: Kernels,
+    queries: Tensor,
+    step: DecodeStep,
+    store: tuple[Tensor, Tensor],
+    entries: Tensor,
+    counts: Tensor,
+    scale: float | None,
+    bias: Tensor | None,
+) -> Tensor:
+    """One query a row, at the start of each row of ``queries``, over the row's own entry of a store."""
+    keys, values = store
+    heads, capacity, width = keys.shape[1:]
+    rows = queries.shape[0]
+    context = torch.empty(rows, heads * width)
+    kernels.attend(
+        queries.data_ptr(),
+        queries.shape[1],
+        keys.data_ptr(),
+        values.data_ptr(),
+        entries.data_ptr(),
+        counts.data_ptr(),
+        None if bias is None else bias.data_ptr(),
+        0 if bias is None else bias.shape[-1],
+        context.data_ptr(),
+        step.scratch.data_ptr(),
+        rows,
+        heads,
+        capacity,
+        width,
+        width**-0.5 if scale is None else scale,
+    )
+    return context
 
 
 def padding_mask(lengths: Tensor, time: int) -> Tensor | None:
