@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from glossd.server import checks, convert
 from glossd.server.bulk import answer_as_done
 from glossd.server.checks import Limits
-from glossd.server.convert import DIGEST_PATHS, caller_paths, document_paths
+from glossd.server.convert import caller_paths, digest_paths, document_paths
 from glossd.server.errors import Context, failure_status
 from glossd.telemetry.logging import current_request_id
 from glossd.types import DocumentInput, TextResult
@@ -38,7 +38,7 @@ class Articles(ArticleServiceServicer):
 
     async def _digest(self, request: articles.DigestRequest, deadline: int | None) -> articles.DigestResponse:
         task = convert.digest_task(request, self._limits, deadline_ns=deadline)
-        with caller_paths(DIGEST_PATHS):
+        with caller_paths(digest_paths(request)):
             return results.digest_to_message(await self._services.digester.digest(task))
 
     async def StreamDigest(
@@ -46,7 +46,7 @@ class Articles(ArticleServiceServicer):
     ) -> AsyncGenerator[articles.StreamDigestResponse, None]:
         """The same, piece by piece."""
         task = convert.digest_task(request, self._limits, deadline_ns=deadline_ns(context))
-        with caller_paths(DIGEST_PATHS):
+        with caller_paths(digest_paths(request)):
             async with aclosing(self._services.digester.stream(task)) as events:
                 async for event in events:
                     yield results.event_to_message(event)

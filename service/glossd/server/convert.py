@@ -182,7 +182,13 @@ def _member(field: str, enum: WireEnum[Member], number: int) -> Member | None:
     return member
 
 
-DIGEST_PATHS: Mapping[str, str] = {"target_language_code": "translation.target_language_code"}
+def digest_paths(request: AnyDigestRequest) -> Mapping[str, str]:
+    """Where a digest's request has what a task names. With both models given, ``model`` may be either and stays."""
+    paths = {"target_language_code": "translation.target_language_code"}
+    named = [name for name in ("summary_model", "translation_model") if getattr(request, name)]
+    if len(named) == 1:
+        paths["model"] = named[0]
+    return paths
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from hypothesis import strategies as st
 
 LIMITS = Limits(max_characters=100, max_documents=3)
 
+DIGEST_PATHS = convert.digest_paths(articles.DigestRequest(summary_model="m"))
+
 terms = st.text("abcäöü译文 ", min_size=1, max_size=10).filter(str.strip)
 codes = st.sampled_from([language.code for language in all_languages()])
 documents = st.builds(
@@ -137,7 +139,8 @@ def test_too_few_or_too_many_documents_are_refused(count: int) -> None:
         ("document.text", {"document": "documents[2]"}, "", "documents[2].text"),
         ("document", {"document": "documents[2]"}, "", "documents[2]"),
         ("documents", {"document": "documents[2]"}, "", "documents"),
-        ("target_language_code", convert.DIGEST_PATHS, "", "translation.target_language_code"),
+        ("target_language_code", DIGEST_PATHS, "", "translation.target_language_code"),
+        ("model", DIGEST_PATHS, "", "summary_model"),
         ("document.text", {}, "request.", "request.document.text"),
     ],
 )
