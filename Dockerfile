@@ -34,9 +34,11 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     ${TORCH_SPEC} ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} && \
     /opt/glossd/bin/python -c "import torch; print('torch', torch.__version__, 'CUDA', torch.version.cuda)"
 
-# the package: a wheel from the sources, installed among the libraries; /added gets the files that this brought
+# the package: a wheel from the sources, with its C compiled, installed among the libraries; /added gets the files
+# that this brought
 FROM libraries AS package
-COPY README.md LICENSE NOTICE ./
+RUN apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY README.md LICENSE NOTICE hatch_build.py ./
 COPY service service
 RUN /tools/bin/python -m hatchling build -t wheel -d /wheels && touch /before && \
     /tools/bin/python -m pip --python /opt/glossd/bin/python install -q --no-index --no-deps /wheels/*.whl && \

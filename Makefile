@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_FLAGS)
-SOURCES := $(wildcard service tests training bench protos deploy examples .ci)
+SOURCES := $(wildcard service tests training bench protos deploy examples .ci hatch_build.py)
 
 # The image: a base with Python and venv, the name to give, where CPU-only torch is (empty: pip's own index).
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -24,7 +24,7 @@ REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## make .venv with everything in it (again only when the pins change)
+install: $(STAMP) ## make .venv with everything in it (again only when pins or C sources change)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,7 +32,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "no virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt hatch_build.py service/glossd/native/kernels.c | $(BIN)/python
 	@echo "installing into $(VENV), a minute or more"
 	@$(PIP_INSTALL) hatchling
 	@$(PIP_INSTALL) --no-build-isolation -e '.[dev]'
@@ -77,7 +77,7 @@ image-test: ## as root, with buildah and debootstrap: build the image and use it
 
 clean: ## remove caches and build output
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(filter-out %.py,$(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## and the virtual environment
 	rm -rf $(VENV)

@@ -37,6 +37,15 @@ Teachers from three local yards will give lessons twice a week. The town pays fo
 "We were losing a craft," said the head of the school, Anna Reed. She hopes to launch a first boat in spring.
 """
 
+# Reads an article, prints the kind of the first piece of its digest, then that of the last.
+STREAM = """
+import sys, glossd
+with glossd.Client("127.0.0.1:50051") as client:
+    pieces = client.stream_digest(sys.stdin.read(), to="zh")
+    print(type(next(pieces)).__name__, flush=True)
+    print(type(list(pieces)[-1]).__name__, flush=True)
+"""
+
 
 def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
     """The standard output of a command; what it says on standard error passes through."""
@@ -170,12 +179,14 @@ class Server:
         parent = self.process.pid
         return int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
 
-    def enter(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command beside the server, in its namespaces."""
+    def beside(self, *command: str) -> list[str]:
+        """A command in the server's namespaces."""
         enter = ["nsenter", f"--target={self.first_process()}", "--mount", "--net", "--pid", "--"]
-        return subprocess.run(
-            [*enter, *self.image.inside(*command)], input=stdin, capture_output=True, text=True, check=False
-        )
+        return [*enter, *self.image.inside(*command)]
+
+    def enter(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command beside the server."""
+        return subprocess.run(self.beside(*command), input=stdin, capture_output=True, text=True, check=False)
 
     def wait_until_healthy(self) -> float:
         """Run the image's health check until it passes; the seconds that took."""
@@ -192,10 +203,25 @@ class Server:
             time.sleep(0.5)
         raise SystemExit(f"image-test: not healthy after {START_SECONDS} s: {check.stdout}{check.stderr}")
 
-    def stop(self) -> int:
-        """Send the image's stop signal; the exit status."""
+    def stop(self) -> None:
+        """Send the image's stop signal."""
         os.kill(self.first_process(), signal.Signals[self.image.stop_signal])
-        return self.process.wait(STOP_SECONDS)
+
+
+def stop_in_mid_answer(server: Server) -> None:
+    """Send the stop signal after the first piece of a streamed digest; the rest has to come all the same."""
+    article = "\n\n".join(
+        f"In year {year} the yard built {year % 97} boats and sold them all." for year in range(1800, 1840)
+    )
+    command = server.beside("python", "-c", STREAM)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdin is not None
+        assert caller.stdout is not None
+        caller.stdin.write(article)
+        caller.stdin.close()
+        first = caller.stdout.readline().strip()
+        server.stop()
+        expect(caller.stdout.read().strip() == "DigestResult", f"told to stop after {first}, it still answers in full")
 
 
 def has_chinese(text: str) -> bool:
@@ -217,12 +243,13 @@ def try_out(image: Image, model: Path | None) -> None:
         digest = ["glossd", "digest", "-", "--to", "zh", "--endpoint", "127.0.0.1:50051", "--format", "json"]
         started = time.monotonic()
         answer = server.enter(*digest, stdin=ARTICLE)
-        expect(answer.returncode == 0, f"an article is answered {answer.stderr if answer.returncode else ''}")
+        expect(
+            answer.returncode == 0, "an article is answered" + (f", not {answer.stderr}" if answer.returncode else "")
+        )
         say(f"answered in {time.monotonic() - started:.1f} s")
         expect(has_chinese(json.dumps(json.loads(answer.stdout), ensure_ascii=False)), "in Chinese")
-        started = time.monotonic()
-        expect(server.stop() == 0, "the stop signal ends it with status 0")
-        say(f"stopped in {time.monotonic() - started:.1f} s")
+        stop_in_mid_answer(server)
+        expect(server.process.wait(STOP_SECONDS) == 0, "and ends with status 0")
     finally:
         server.process.kill()
         server.process.wait()
