@@ -14,7 +14,8 @@ from glossd.text.target import is_unspaced
 from glossd.types import SummaryOptions, Warning, WarningCode
 
 _DEFAULT_SENTENCES = 3
-_DEFAULT_WORDS = 50.0
+_DEFAULT_WORDS = 60.0
+_DEFAULT_TRIED = 8
 _SLACK = 0.15
 _REDUNDANCY = 8.0
 _COPY_LIKENESS = 0.85
@@ -44,7 +45,7 @@ def summarize(
 
     ``sentences`` is met exactly while the document has so many. ``words`` and ``ratio`` (a share of the body's words)
     are met within 15 % where a choice of whole sentences can, else as closely as one can; a sentence is never cut.
-    Chinese and Japanese count 1.7 characters as a word. Without a length: up to three sentences of at most 50 words
+    Chinese and Japanese count 1.7 characters as a word. Without a length: up to three sentences of at most 60 words
     together. When nothing is left out, a ``SUMMARY_NOT_SHORTER`` warning says so.
 
     Raises ``InvalidInputError`` for a length that is not positive, a ratio above 1, or more than one length.
@@ -104,14 +105,17 @@ def _choose(ranking: Ranking, options: SummaryOptions) -> list[int]:
 
 
 def _default_choice(ranking: Ranking) -> list[int]:
-    """The best sentences while they are at most three and about fifty words; at least one."""
+    """The best sentences, at most three and sixty words; for the second the next few best are tried too."""
     chosen: list[int] = []
     words = 0.0
-    for index in _by_relevance(ranking, min(_DEFAULT_SENTENCES, len(ranking.scores))):
-        if chosen and words + ranking.words[index] > _DEFAULT_WORDS:
+    for index in _by_relevance(ranking, min(_DEFAULT_TRIED, len(ranking.scores))):
+        if not chosen or words + ranking.words[index] <= _DEFAULT_WORDS:
+            chosen.append(index)
+            words += ranking.words[index]
+        elif len(chosen) > 1:
             break
-        chosen.append(index)
-        words += ranking.words[index]
+        if len(chosen) == _DEFAULT_SENTENCES:
+            break
     return chosen
 
 
