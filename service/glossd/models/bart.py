@@ -15,20 +15,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from glossd.models.cache import CacheShape, KVCache
+from glossd.models.compute import Compute
 from glossd.models.facts import model_info
 from glossd.models.layers import (
     Activation,
     CrossAttention,
     DecodeStep,
     LayerNorm,
-    Linear,
     LinearMap,
     MakeLinear,
     SelfAttention,
     fuse,
     padding_mask,
 )
-from glossd.native import Kernels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -75,28 +74,32 @@ class BartModel:
     pre_norm: ClassVar[bool] = False
     position_offset: ClassVar[int] = 2
 
-    def __init__(
-        self, model: PreTrainedModel, make_linear: MakeLinear = Linear.of, kernels: Kernels | None = None
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, compute: Compute) -> None:
         self.info = model_info(model, self.family)
         modules: Any = model
         encoder, decoder = modules.get_encoder(), modules.get_decoder()
         activation = modules.config.activation_function
-        self._kernels = kernels
+        self._kernels = compute.kernels
         self._source_embedding = self._embedding(encoder, modules.config)
         self._target_embedding = self._embedding(decoder, modules.config)
-        self._encoder = [_encoder_layer(layer, make_linear, activation) for layer in encoder.layers]
-        self._decoder = [_decoder_layer(layer, make_linear, activation) for layer in decoder.layers]
+        self._encoder = [_encoder_layer(layer, compute.make_linear, activation) for layer in encoder.layers]
+        self._decoder = [_decoder_layer(layer, compute.make_linear, activation) for layer in decoder.layers]
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
         bias = getattr(modules, "final_logits_bias", None)
-        self._head = make_linear(modules.lm_head.weight.detach(), None if bias is None else bias.detach()[0])
+        self._head = compute.make_linear(modules.lm_head.weight.detach(), None if bias is None else bias.detach()[0])
 
     @classmethod
-    def from_transformers(cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device) -> Self:
-        """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after."""
+    def from_transformers(
+        cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device, int8: bool = False
+    ) -> Self:
+        """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after.
+
+        With ``int8`` every matrix product runs in 8-bit integers; the rest stays in ``dtype``, which must be float32.
+        """
         module: Any = model
-        return cls(module.to(device=device, dtype=dtype).eval())
+        compute = Compute.choose(dtype=dtype, device=device, int8=int8)
+        return cls(module.to(device=device, dtype=dtype).eval(), compute)
 
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""
@@ -144,7 +147,7 @@ class BartModel:
         """The residual around a block, with the norm before or after it as the family has it."""
         if self.pre_norm:
             return hidden + block(norm(hidden))
-        return norm(hidden + block(hidden))
+        return norm.after_sum(block(hidden), hidden, self._kernels)
 
     def _feed_forward(self, hidden: Tensor, layer: EncoderLayer | DecoderLayer) -> Tensor:
         return self._around(hidden, layer.final_norm, lambda x: layer.contract(layer.expand(x)))

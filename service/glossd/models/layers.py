@@ -88,6 +88,17 @@ class LayerNorm:
         """(..., width) to (..., width)."""
         return functional.layer_norm(hidden, self.weight.shape, self.weight, self.bias, self.epsilon)
 
+    def after_sum(self, hidden: Tensor, residual: Tensor, kernels: Kernels | None) -> Tensor:
+        """The norm of ``hidden + residual``, both (..., width)."""
+        if kernels is None:
+            return self(hidden + residual)
+        hidden, residual = hidden.contiguous(), residual.contiguous()
+        output = torch.empty_like(hidden)
+        width = hidden.shape[-1]
+        addresses = (hidden.data_ptr(), residual.data_ptr(), self.weight.data_ptr(), self.bias.data_ptr())
+        kernels.add_norm(*addresses, self.epsilon, None, output.data_ptr(), hidden.numel() // width, width)
+        return output
+
 
 @dataclass(frozen=True, slots=True)
 class SelfAttention:

@@ -1,0 +1,165 @@
+"""Each native operator against PyTorch's own, and the promises that its callers build on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from glossd.models.quantized import Int8Linear, int8_is_fast
+from glossd.native import ACTIVATIONS, Kernels, load_kernels
+from torch.nn import functional
+
+KERNELS = load_kernels()
+pytestmark = pytest.mark.skipif(KERNELS is None, reason="this installation has no compiled operators")
+
+
+@pytest.fixture
+def kernels() -> Kernels:
+    assert KERNELS is not None
+    return KERNELS
+
+
+def attend(kernels: Kernels, queries: torch.Tensor, store: tuple[torch.Tensor, torch.Tensor], entries: torch.Tensor,
+           counts: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:  # fmt: skip
+    keys, values = store
+    _, heads, capacity, width = keys.shape
+    context = torch.full((len(entries), heads * width), torch.nan)
+    scratch = torch.empty(capacity)
+    kernels.attend(
+        *(queries.data_ptr(), queries.shape[1], keys.data_ptr(), values.data_ptr(), entries.data_ptr()),
+        *(counts.data_ptr(), None if bias is None else bias.data_ptr(), 0 if bias is None else bias.shape[-1]),
+        *(context.data_ptr(), scratch.data_ptr(), len(entries), heads, capacity, width, width**-0.5),
+    )
+    return context
+
+
+@pytest.mark.parametrize("width", [8, 32, 40, 64])
+@pytest.mark.parametrize("biased", [False, True])
+def test_attention_over_slots_is_masked_attention(kernels: Kernels, width: int, biased: bool) -> None:
+    torch.manual_seed(width)
+    store = (torch.randn(5, 3, 20, width), torch.randn(5, 3, 20, width))
+    entries, counts = torch.tensor([0, 3, 3, 4, 1, 2]), torch.tensor([1, 20, 7, 13, 2, 19])
+    queries = torch.randn(6, 3 * width)
+    bias = torch.randn(6, 3, 20) if biased else None
+    ours = attend(kernels, queries, store, entries, counts, bias)
+    seen = (torch.arange(20) < counts[:, None])[:, None, None, :]
+    mask = torch.where(seen, 0.0, -torch.inf) + (0 if bias is None else bias[:, :, None])
+    theirs = functional.scaled_dot_product_attention(
+        queries.view(6, 3, 1, width), store[0][entries], store[1][entries], attn_mask=mask
+    )
+    torch.testing.assert_close(ours, theirs.reshape(6, -1), atol=2e-6, rtol=2e-6)
+
+
+def test_what_stands_behind_a_rows_last_position_is_never_read(kernels: Kernels) -> None:
+    torch.manual_seed(1)
+    store = (torch.randn(2, 2, 16, 16), torch.randn(2, 2, 16, 16))
+    entries, counts, queries = torch.tensor([0, 1]), torch.tensor([4, 9]), torch.randn(2, 32)
+    before = attend(kernels, queries, store, entries, counts)
+    store[0][0, :, 4:] = torch.nan
+    store[1][1, :, 9:] = torch.nan
+    assert torch.equal(before, attend(kernels, queries, store, entries, counts))
+
+
+def test_appending_writes_each_rows_own_position_only(kernels: Kernels) -> None:
+    keys, values = torch.zeros(3, 2, 6, 4), torch.zeros(3, 2, 6, 4)
+    projected = torch.randn(3, 24)
+    positions = torch.tensor([0, 5, 2])
+    start = projected.data_ptr()
+    kernels.append(start + 32, start + 64, 24, keys.data_ptr(), values.data_ptr(), positions.data_ptr(), 3, 2, 6, 4)
+    expected = torch.zeros_like(keys)
+    expected[torch.arange(3), :, positions] = projected[:, 8:16].view(3, 2, 4)
+    assert torch.equal(keys, expected)
+    assert torch.equal(values[torch.arange(3), :, positions], projected[:, 16:].view(3, 2, 4))
+
+
+def test_rounding_puts_each_rows_largest_value_at_127(kernels: Kernels) -> None:
+    torch.manual_seed(2)
+    rows = torch.randn(7, 50) * torch.tensor([1e-8, 1e-3, 1, 10, 1e4, 0, 3])[:, None]
+    rounded, steps = torch.empty(7, 50, dtype=torch.int8), torch.empty(7)
+    kernels.quantize(rows.data_ptr(), rounded.data_ptr(), steps.data_ptr(), 7, 50)
+    assert rounded.abs().amax(1).tolist() == [127, 127, 127, 127, 127, 0, 127]
+    assert ((rounded * steps[:, None] - rows).abs() <= steps[:, None] * 0.5001).all()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_scaling_applies_bias_and_activation(kernels: Kernels, activation: str) -> None:
+    torch.manual_seed(3)
+    functions = {"": lambda x: x, "relu": functional.relu, "gelu": functional.gelu}
+    sums, steps, bias = torch.randn(6, 90) * 40, torch.rand(6) / 4, torch.randn(90)
+    expected = functions.get(activation, functional.silu)(sums * steps[:, None] + bias)
+    kernels.scale(sums.data_ptr(), steps.data_ptr(), bias.data_ptr(), 6, 90, ACTIVATIONS[activation])
+    torch.testing.assert_close(sums, expected, atol=3e-6, rtol=3e-6)
+
+
+def test_the_sum_of_hidden_and_residual_is_normalised(kernels: Kernels) -> None:
+    torch.manual_seed(4)
+    hidden, residual, weight, bias = torch.randn(5, 48), torch.randn(5, 48), torch.randn(48), torch.randn(48)
+    total, output = torch.empty(5, 48), torch.empty(5, 48)
+    kernels.add_norm(
+        *(hidden.data_ptr(), residual.data_ptr(), weight.data_ptr(), bias.data_ptr(), 1e-5),
+        *(total.data_ptr(), output.data_ptr(), 5, 48),
+    )
+    torch.testing.assert_close(
+        output, functional.layer_norm(hidden + residual, (48,), weight, bias), atol=1e-5, rtol=1e-5
+    )
+    assert torch.equal(total, hidden + residual)
+
+
+def peak(kernels: Kernels, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows, width = scores.shape
+    total, best, index = torch.empty(rows), torch.empty(rows), torch.empty(rows, dtype=torch.int64)
+    kernels.peak(scores.data_ptr(), total.data_ptr(), best.data_ptr(), index.data_ptr(), rows, width)
+    return total, best, index
+
+
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 1000])
+def test_the_peak_is_argmax_and_log_sum_exp(kernels: Kernels, width: int) -> None:
+    torch.manual_seed(width)
+    scores = torch.randn(9, width) * 8
+    scores[1, : width // 2] = -torch.inf
+    total, best, index = peak(kernels, scores)
+    torch.testing.assert_close(total, scores.logsumexp(1), atol=1e-5, rtol=1e-6)
+    assert torch.equal(best, scores.amax(1))
+    assert torch.equal(index, scores.argmax(1))
+
+
+def test_a_row_with_no_finite_choice_has_no_number_as_its_sum(kernels: Kernels) -> None:
+    scores = torch.randn(3, 100)
+    scores[1] = -torch.inf
+    scores[2, 77] = torch.nan
+    total, _, _ = peak(kernels, scores)
+    assert total.isnan().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_the_best_few_are_topk(kernels: Kernels, count: int) -> None:
+    torch.manual_seed(count)
+    scores = torch.randn(8, 700)
+    scores[3, 40:] = -torch.inf
+    best, index = torch.empty(8, count), torch.empty(8, count, dtype=torch.int64)
+    kernels.top(scores.data_ptr(), best.data_ptr(), index.data_ptr(), 8, 700, count)
+    values, places = scores.topk(count)
+    assert torch.equal(best, values)
+    assert torch.equal(index, places)
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this processor has no 8-bit products that sum exactly")
+@pytest.mark.parametrize("activation", ["", "relu", "swish"])
+def test_an_int8_map_gives_a_row_the_same_bits_in_any_company(kernels: Kernels, activation: str) -> None:
+    torch.manual_seed(5)
+    weight, bias = torch.randn(300, 96), torch.randn(300)
+    linear = Int8Linear.of(weight, bias, activation, kernels=kernels)
+    rows = torch.randn(70, 96)
+    together = linear(rows)
+    for size in (1, 2, 5, 33):
+        parts = torch.cat([linear(part) for part in rows.split(size)])
+        assert torch.equal(parts, together)
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this processor has no 8-bit products that sum exactly")
+def test_an_int8_map_is_near_the_float_map_and_equal_to_its_pytorch_form(kernels: Kernels) -> None:
+    torch.manual_seed(6)
+    weight, bias, rows = torch.randn(64, 512), torch.randn(64), torch.randn(40, 512)
+    exact = functional.linear(rows, weight, bias)
+    ours = Int8Linear.of(weight, bias, kernels=kernels)(rows)
+    assert (ours - exact).norm() / exact.norm() < 0.02
+    torch.testing.assert_close(ours, Int8Linear.of(weight, bias)(rows), atol=2e-2, rtol=1e-3)
