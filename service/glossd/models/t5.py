@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from glossd.models.cache import CacheShape, KVCache
+from glossd.models.compute import Compute
 from glossd.models.facts import model_info
 from glossd.models.layers import (
     Activation,
     CrossAttention,
     DecodeStep,
-    Linear,
     LinearMap,
     MakeLinear,
     SelfAttention,
@@ -151,24 +151,28 @@ class T5Model:
 
     family: ClassVar[str] = "t5"
 
-    def __init__(self, model: PreTrainedModel, make_linear: MakeLinear = Linear) -> None:
+    def __init__(self, model: PreTrainedModel, compute: Compute) -> None:
         self.info = model_info(model, self.family)
         modules: Any = model
         encoder, decoder, config = modules.get_encoder(), modules.get_decoder(), modules.config
         self._source_tokens: Tensor = encoder.embed_tokens.weight.detach()
         self._target_tokens: Tensor = decoder.embed_tokens.weight.detach()
-        self._encoder = [_encoder_layer(block.layer, config, make_linear) for block in encoder.block]
-        self._decoder = [_decoder_layer(block.layer, config, make_linear) for block in decoder.block]
+        self._encoder = [_encoder_layer(block.layer, config, compute.make_linear) for block in encoder.block]
+        self._decoder = [_decoder_layer(block.layer, config, compute.make_linear) for block in decoder.block]
         self._encoder_norm = RMSNorm.of(encoder.final_layer_norm)
         self._decoder_norm = RMSNorm.of(decoder.final_layer_norm)
-        self._head = make_linear(modules.lm_head.weight.detach(), None)
+        self._kernels = compute.kernels
+        self._head = compute.make_linear(modules.lm_head.weight.detach(), None)
         self._head_scale = config.d_model**-0.5 if self._scales_head(config) else 1.0
 
     @classmethod
-    def from_transformers(cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device) -> Self:
-        """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after."""
+    def from_transformers(
+        cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device, int8: bool = False
+    ) -> Self:
+        """As :meth:`glossd.models.bart.BartModel.from_transformers`."""
         module: Any = model
-        return cls(module.to(device=device, dtype=dtype).eval())
+        compute = Compute.choose(dtype=dtype, device=device, int8=int8)
+        return cls(module.to(device=device, dtype=dtype).eval(), compute)
 
     @staticmethod
     def _scales_head(config: Any) -> bool:
@@ -200,7 +204,7 @@ class T5Model:
     @torch.inference_mode()
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
-        step = DecodeStep.begin(positions, cache)
+        step = DecodeStep.begin(positions, cache, self._kernels)
         keys = torch.arange(step.time, device=positions.device)
         hidden = functional.embedding(token_ids, self._target_tokens)
         bias: Tensor | None = None
