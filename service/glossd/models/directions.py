@@ -53,12 +53,14 @@ def marian_target_token(language: Language, vocabulary: Mapping[str, int]) -> st
 
 def find_by_any_name(name: str) -> tuple[Language, ...]:
     """Languages that a two- or three-letter code, a family column or an OPUS group name stands for; () if unknown."""
+    if not name:
+        return ()
     if name.lower() in _GROUPS:
         members = (find_language(code) for code in _GROUPS[name.lower()])
         return tuple(member for member in members if member is not None)
     if name.lower() in ("mul", "multi"):
         return all_languages()
-    found = find_language(name) if len(name.partition("_")[0]) == 2 else None
+    found = find_language(name) if len(re.split("[-_]", name)[0]) == 2 else None
     if found is not None:
         return (found,)
     same = (language for language in all_languages() if name in (language.mbart, language.nllb, *iso3_names(language)))

@@ -55,6 +55,7 @@ _TASKS: Mapping[str, tuple[str, ...]] = {
     "bart": ("summarization",),
     "pegasus": ("summarization",),
 }
+_WIDE_RANGE = ("t5", "mt5", "umt5")
 _EVERY_TASK = ("translation", "summarization")
 _NAMES_SHOWN = 5
 
@@ -123,7 +124,8 @@ class Checkpoint:
 def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
     """Load ``source``: "embedded", a directory or a hub id. Raises ``ModelFilesError`` for what must not be served."""
     verified = verify_checkpoint(locate(source, cache_dir=settings.cache_dir, offline=settings.offline))
-    placement = choose_placement(settings.dtype, settings.device)
+    wide_range = verified.model_type in _WIDE_RANGE
+    placement = choose_placement(settings.dtype, settings.device, wide_range=wide_range)
     _log.info("checkpoint %s: %s on %s (%s)", source, placement.dtype, placement.device, placement.reason)
     loaded = _load_transformers(verified, placement)
     _check_finite(verified.directory, loaded)

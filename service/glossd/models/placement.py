@@ -37,30 +37,43 @@ class Placement:
         return torch.device(self.device)
 
 
-def choose_placement(dtype: str, device: str) -> Placement:
-    """Resolve "auto". Raises ``InvalidInputError`` for a format or a device that this machine does not have."""
-    import torch
+def choose_placement(dtype: str, device: str, *, wide_range: bool = False) -> Placement:
+    """Resolve "auto". ``wide_range``: the model overflows float16, as every T5 does.
 
-    present = torch.cuda.is_available()
-    if device == "auto":
-        device = "cuda" if present else "cpu"
-    elif device.startswith("cuda") and not present:
-        raise InvalidInputError("models.device", f"{device} was asked for, but torch sees no such device")
+    Raises ``InvalidInputError`` for a format or a device that this machine or this model cannot have.
+    """
+    device = _choose_device(device)
     if dtype == "auto":
-        return _automatic(device)
+        return _automatic(device, wide_range)
     if dtype not in _FORMATS:
         raise InvalidInputError("models.dtype", f"{dtype} is not to be had; the formats are {', '.join(_FORMATS)}")
     if dtype == "float16" and device == "cpu":
         raise InvalidInputError("models.dtype", "float16 needs a GPU; bfloat16 and float32 run on a CPU")
+    if dtype == "float16" and wide_range:
+        raise InvalidInputError("models.dtype", "this model overflows float16; take bfloat16 or float32")
     return Placement(dtype, device, "as set")
 
 
-def _automatic(device: str) -> Placement:
-    """Exact on a CPU; on a GPU half precision, with the wide range where there is a choice (T5 overflows float16)."""
+def _choose_device(device: str) -> str:
+    import torch
+
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if present else "cpu"
+    number = int(device.partition(":")[2] or 0)
+    if device.startswith("cuda") and number >= present:
+        raise InvalidInputError("models.device", f"{device} was asked for; torch sees {present} such devices")
+    return device
+
+
+def _automatic(device: str, wide_range: bool) -> Placement:
+    """Exact on a CPU; on a GPU the half precision that its hardware and the model have."""
     import torch
 
     if device == "cpu":
         return Placement("float32", device, "auto: exact on a CPU")
-    if torch.cuda.is_bf16_supported():
+    if torch.cuda.is_bf16_supported(including_emulation=False):
         return Placement("bfloat16", device, "auto: this GPU has bfloat16")
+    if wide_range:
+        return Placement("float32", device, "auto: this GPU has no bfloat16 and the model overflows float16")
     return Placement("float16", device, "auto: this GPU has no bfloat16")

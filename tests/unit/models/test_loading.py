@@ -173,7 +173,7 @@ def test_code_of_the_checkpoints_own_is_refused_without_a_prompt(directory: Path
 
 def test_a_device_or_a_format_that_is_not_there_is_said_by_field(directory: Path) -> None:
     if not torch.cuda.is_available():
-        with pytest.raises(InvalidInputError, match=r"models\.device: cuda was asked for"):
+        with pytest.raises(InvalidInputError, match=r"models\.device: cuda was asked for; torch sees 0"):
             load_checkpoint(str(directory), settings=LoadSettings(device="cuda"))
     with pytest.raises(InvalidInputError, match=r"models\.dtype: float16 needs a GPU"):
         load_checkpoint(str(directory), settings=LoadSettings(dtype="float16", device="cpu"))

@@ -1,0 +1,53 @@
+"""Which number format and device are chosen, on machines with and without a GPU of each kind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from glossd.errors import InvalidInputError
+from glossd.models.placement import choose_placement
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *, devices: int, bfloat16: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bfloat16)
+
+
+def test_a_cpu_computes_exactly_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, devices=0, bfloat16=False)
+    placement = choose_placement("auto", "auto")
+    assert (placement.dtype, placement.device) == ("float32", "cpu")
+    assert placement.torch_dtype == torch.float32
+    assert choose_placement("bfloat16", "cpu").torch_dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("bfloat16", "wide_range", "expected"),
+    [
+        (True, False, "bfloat16"),
+        (True, True, "bfloat16"),
+        (False, False, "float16"),
+        (False, True, "float32"),
+    ],
+)
+def test_a_gpu_gets_the_half_precision_that_it_and_the_model_have(
+    monkeypatch: pytest.MonkeyPatch, bfloat16: bool, wide_range: bool, expected: str
+) -> None:
+    pretend(monkeypatch, devices=1, bfloat16=bfloat16)
+    placement = choose_placement("auto", "auto", wide_range=wide_range)
+    assert (placement.dtype, placement.device) == (expected, "cuda")
+    assert placement.reason
+
+
+def test_what_cannot_be_had_is_said_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, devices=2, bfloat16=True)
+    assert choose_placement("float16", "cuda:1").device == "cuda:1"
+    with pytest.raises(InvalidInputError, match=r"models\.device: cuda:2 was asked for; torch sees 2"):
+        choose_placement("auto", "cuda:2")
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: this model overflows float16"):
+        choose_placement("float16", "cuda", wide_range=True)
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: float16 needs a GPU"):
+        choose_placement("float16", "cpu")
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: float64 is not to be had"):
+        choose_placement("float64", "cpu")
