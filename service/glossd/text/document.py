@@ -6,7 +6,7 @@ Strings and offsets only; what a line is worth is decided in ``extract``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from glossd.errors import InvalidInputError
@@ -14,6 +14,7 @@ from glossd.languages import find_language
 from glossd.text.clean import clean
 from glossd.text.extract import Label, Labels, label_lines
 from glossd.text.lines import Line, LineForm, has_letter, read_lines
+from glossd.text.markup import Page, read_page
 from glossd.text.segment import split_sentences
 from glossd.text.target import is_unspaced, joins_without_space
 from glossd.types import DocumentInput, Extraction, MimeType, Span, Warning, WarningCode
@@ -106,21 +107,12 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
     Raises ``InvalidInputError`` for ``field + ".text"`` when the text is empty, blank, not Unicode or has no letter.
     """
     code = document.language_code or language_code
-    cleaned = clean(document.text, field=f"{field}.text")
-    _check_not_blank(cleaned.text, f"{field}.text")
-    source, warnings, title, date = cleaned.text, list(cleaned.warnings), "", ""
-    extraction = document.extraction
-    if document.mime_type is MimeType.HTML:
-        from glossd.text.markup import read_page  # lxml and trafilatura load with the first page, not with the package
-
-        page = read_page(source, extraction)
-        source, title, date, extraction = page.text, page.title, page.date, page.extraction
-        warnings += page.warnings
-        _check_not_blank(source, f"{field}.text")
+    page = _read_source(document, f"{field}.text")
+    source, warnings = page.text, list(page.warnings)
     lines = read_lines(source, markdown=document.mime_type is MimeType.MARKDOWN)
-    trusted = extraction is not document.extraction
-    labels = label_lines(source, lines, title=title, date=date, trusted=trusted)
-    if extraction is Extraction.FULL:
+    trusted = page.extraction is not document.extraction
+    labels = label_lines(source, lines, title=page.title, date=page.date, trusted=trusted)
+    if page.extraction is Extraction.FULL:
         labels = labels.keeping_everything()
     elif labels.uncertain:
         warnings.append(Warning(WarningCode.EXTRACTION_UNCERTAIN, labels.uncertain))
@@ -160,6 +152,19 @@ def rebuild(document: Document, targets: Sequence[str], *, language_code: str) -
         length = spans[-1].end
     pieces.append(gaps[-1])
     return Rebuilt("".join(pieces), tuple(spans), tuple(separators), gaps[-1])
+
+
+def _read_source(document: DocumentInput, field: str) -> Page:
+    """The document's text cleaned, and for HTML extracted and cleaned again, for entities can hide anything."""
+    cleaned = clean(document.text, field=field)
+    _check_not_blank(cleaned.text, field)
+    if document.mime_type is not MimeType.HTML:
+        return Page(cleaned.text, "", "", document.extraction, cleaned.warnings)
+    page = read_page(cleaned.text, document.extraction)
+    text = clean(page.text, field=field)
+    _check_not_blank(text.text, field)
+    warnings = (*cleaned.warnings, *page.warnings, *text.warnings)
+    return replace(page, text=text.text, warnings=warnings)
 
 
 def _check_not_blank(text: str, field: str) -> None:

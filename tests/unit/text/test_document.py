@@ -199,6 +199,12 @@ def test_a_page_without_text_is_refused_and_one_without_tags_is_plain_text() -> 
     assert parse(DocumentInput("No tags here.", MimeType.HTML)).source == "No tags here."
 
 
+def test_what_entities_hide_is_cleaned_too() -> None:
+    document = parse(DocumentInput("<p>safe&#8238;evil &#27;[31mred&#x200b;</p>", MimeType.HTML, "en"))
+    assert document.source == "safeevil red"
+    assert WarningCode.CHARACTERS_REPLACED in [warning.code for warning in document.warnings]
+
+
 def test_pages_nested_deeper_than_the_stack_are_read() -> None:
     document = parse(
         DocumentInput("<div>" * 5_000 + "Some text here." + "</div>" * 5_000 + "<p>End.</p>", MimeType.HTML)
