@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from glossd.text.lines import Line, LineForm
 from glossd.text.words import count_words
@@ -69,6 +69,7 @@ class Cues:
     ``date`` is the date in it when the line is little else; ``section`` marks the heading of a list of links.
     """
 
+    form: LineForm
     text: str
     words: float
     terminal: bool
@@ -79,7 +80,10 @@ class Cues:
     furniture: bool
     section: bool
     piped: bool
-    score: float
+    score: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "score", _score(self))
 
     @property
     def prose(self) -> bool:
@@ -100,7 +104,8 @@ def read_cues(source: str, line: Line) -> Cues:
     terminal = _TERMINAL_END.search(text[-8:]) is not None
     edges = text if len(text) < 500 else f"{text[:200]} {text[-200:]}"
     date = _DATE.search(text) if text and words <= _DATE_LINE_WORDS and len(text) < 200 and not terminal else None
-    cues = Cues(
+    return Cues(
+        form=line.form,
         text=text,
         words=words,
         terminal=terminal,
@@ -112,9 +117,7 @@ def read_cues(source: str, line: Line) -> Cues:
         and bool(_FURNITURE.search(edges)),
         section=words <= _SECTION_WORDS and not terminal and len(text) < 80 and bool(_SECTION.fullmatch(text)),
         piped=whole.endswith(("|", "｜", "¦")),
-        score=0.0,
     )
-    return replace(cues, score=_score(cues, line.form))
 
 
 def _date_and_time(text: str, date: re.Match[str]) -> str:
@@ -122,13 +125,13 @@ def _date_and_time(text: str, date: re.Match[str]) -> str:
     return text[date.start() : time.end() if time else date.end()]
 
 
-def _score(cues: Cues, form: LineForm) -> float:
+def _score(cues: Cues) -> float:
     """How much a line speaks for the body: about +3 for a paragraph, -1 for a link, -6 for a links' heading."""
-    if form is LineForm.BLANK:
+    if cues.form is LineForm.BLANK:
         return 0.0
-    if form is LineForm.CODE:
+    if cues.form is LineForm.CODE:
         return -0.2
-    if form is LineForm.BARE:
+    if cues.form is LineForm.BARE:
         return -1.0
     if cues.section:
         return -6.0
@@ -138,9 +141,9 @@ def _score(cues: Cues, form: LineForm) -> float:
         return -2.0
     if cues.caption or cues.date or cues.credit:
         return -1.0
-    if form is LineForm.HEADING:
+    if cues.form is LineForm.HEADING:
         return -0.5
-    if form in (LineForm.LIST_ITEM, LineForm.TABLE):
+    if cues.form in (LineForm.LIST_ITEM, LineForm.TABLE):
         asks = cues.text.endswith(("?", "？"))
         return 0.8 if cues.terminal and not asks and cues.words >= _SHORT_PROSE_WORDS else -1.2
     return _prose_score(cues)

@@ -59,8 +59,8 @@ def label_lines(
     When no prose is found, or what would be kept holds less than 30 % of the words, every line is kept and
     ``uncertain`` says so.
     """
-    cues = _with_introduced_lists(lines, [read_cues(source, line) for line in lines])
-    run = _best_run(cues)
+    cues = [read_cues(source, line) for line in lines]
+    run = _best_run(cues, list(_scores(cues)))
     labels = _Labeller(lines, cues, run).label()
     kept = [label not in (Label.CAPTION, Label.RESIDUE) for label in labels]
     reason = _doubt(lines, cues, kept, run)
@@ -101,30 +101,28 @@ def _doubt(lines: Sequence[Line], cues: Sequence[Cues], kept: Sequence[bool], ru
     return ""
 
 
-def _with_introduced_lists(lines: Sequence[Line], cues: Sequence[Cues]) -> list[Cues]:
-    """The same cues, but list items under a paragraph that ends in a colon speak for the body."""
-    result: list[Cues] = []
+def _scores(cues: Sequence[Cues]) -> Iterator[float]:
+    """The score of each line; list items under a paragraph that ends in a colon speak for the body."""
     introduced = False
-    for line, cue in zip(lines, cues, strict=True):
-        if line.form is LineForm.LIST_ITEM:
-            result.append(replace(cue, score=max(cue.score, 0.1)) if introduced and not cue.piped else cue)
+    for cue in cues:
+        if cue.form is LineForm.LIST_ITEM:
+            yield max(cue.score, 0.1) if introduced and not cue.piped else cue.score
             continue
-        if line.form is not LineForm.BLANK:
+        if cue.form is not LineForm.BLANK:
             introduced = cue.prose and cue.open_end
-        result.append(cue)
-    return result
+        yield cue.score
 
 
-def _best_run(cues: Sequence[Cues]) -> range:
+def _best_run(cues: Sequence[Cues], scores: Sequence[float]) -> range:
     """The run of lines with the largest sum of scores (Kadane's algorithm), cut at a heading of links near its end."""
     best, best_sum, start, running = range(0), 0.0, 0, 0.0
-    for index, cue in enumerate(cues):
+    for index, score in enumerate(scores):
         if running <= 0:
             start, running = index, 0.0
-        running += cue.score
+        running += score
         if running > best_sum:
             best, best_sum = range(start, index + 1), running
-    prose = list(accumulate((max(cue.score, 0.0) for cue in cues), initial=0.0))
+    prose = list(accumulate((max(score, 0.0) for score in scores), initial=0.0))
     for index in best:
         before, after = prose[index] - prose[best.start], prose[best.stop] - prose[index]
         if cues[index].section and before and after < 0.5 * before:
