@@ -193,7 +193,8 @@ async def test_the_standard_services_do_not_either(method: str, real: Serving) -
     "text",
     [
         "Bad \x00\x01\x02\x1b[31mcontrol\x7f characters. \u202eThey\u200b go on.",
-        "nospaces" * 2_000,
+        "nospaces" * 20_000,
+        "a@" * 10_000,
         "word " * 100_000,
         "?!?!... --- ***",
         "12345 67890 3.14",
