@@ -65,7 +65,7 @@ class LoadOptions(Protocol):
 
     @property
     def dtype(self) -> str:
-        """Number format of the weights: auto, float32, bfloat16 or float16."""
+        """Number format of the weights: auto, float32, bfloat16, float16 or int8."""
         ...
 
     @property
@@ -132,7 +132,9 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
     family = find_family(verified.model_type, file=str(verified.directory / "config.json"))
     tokenizer = load_tokenizer(verified.directory, loaded.config, _tokenizer_facts(source, verified, loaded))
     _check_vocabulary(verified.directory, loaded, tokenizer)
-    model = load_adapter(family).from_transformers(loaded, dtype=placement.torch_dtype, device=placement.torch_device)
+    model = load_adapter(family).from_transformers(
+        loaded, dtype=placement.torch_dtype, device=placement.torch_device, int8=placement.int8
+    )
     del loaded
     facts = CheckpointFacts(
         name=source,

@@ -10,7 +10,7 @@ from glossd.errors import InvalidInputError
 if TYPE_CHECKING:
     import torch
 
-_FORMATS = ("float32", "bfloat16", "float16")
+_FORMATS = ("float32", "bfloat16", "float16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,16 @@ class Placement:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The format as torch names it."""
+        """The format of activations and cache as torch names it; beside int8 products they are float32."""
         import torch
 
-        formats = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-        return formats[self.dtype]
+        formats = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+        return formats.get(self.dtype, torch.float32)
+
+    @property
+    def int8(self) -> bool:
+        """Whether matrix products run in 8-bit integers."""
+        return self.dtype == "int8"
 
     @property
     def torch_device(self) -> torch.device:
@@ -51,7 +56,19 @@ def choose_placement(dtype: str, device: str, *, wide_range: bool = False) -> Pl
         raise InvalidInputError("models.dtype", "float16 needs a GPU; bfloat16 and float32 run on a CPU")
     if dtype == "float16" and wide_range:
         raise InvalidInputError("models.dtype", "this model overflows float16; take bfloat16 or float32")
+    if dtype == "int8":
+        _check_int8(device)
     return Placement(dtype, device, "as set")
+
+
+def _check_int8(device: str) -> None:
+    """Integer products are made for CPUs; without the right instructions their sums would be neither fast nor exact."""
+    from glossd.models.quantized import int8_is_fast
+
+    if device != "cpu":
+        raise InvalidInputError("models.dtype", f"int8 runs on a CPU, not on {device}")
+    if not int8_is_fast():
+        raise InvalidInputError("models.dtype", "int8 needs a CPU with AVX512-VNNI or AMX; this one has neither")
 
 
 def _choose_device(device: str) -> str:

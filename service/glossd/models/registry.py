@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class Adapter(Protocol):
     """A class that takes over a loaded ``transformers`` model."""
 
-    def from_transformers(self, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device) -> Seq2SeqModel:
-        """The same model behind our own seam, its weights cast and moved."""
+    def from_transformers(
+        self, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device, int8: bool = False
+    ) -> Seq2SeqModel:
+        """The same model behind our own seam, its weights cast and moved; ``int8`` makes its products integer ones."""
         ...
 
 

@@ -19,6 +19,7 @@ import torch
 from glossd.config import ModelSettings
 from glossd.errors import InvalidInputError, ModelFilesError
 from glossd.models.loading import Checkpoint, LoadSettings, load_checkpoint
+from glossd.models.quantized import int8_is_fast
 from safetensors.torch import load_file, save_file
 
 from tests.checkpoints import FAMILIES
@@ -186,13 +187,28 @@ def test_automatic_choices_on_a_cpu_are_exact(directory: Path) -> None:
     assert (facts.dtype, facts.device) == ("float32", "cpu")
 
 
-def test_bfloat16_weights_make_a_bfloat16_model(directory: Path) -> None:
-    checkpoint = load_checkpoint(str(directory), settings=LoadSettings(dtype="bfloat16", device="cpu"))
-    assert checkpoint.facts.dtype == "bfloat16"
-    cache = checkpoint.model.new_cache(rows=1, sources=1)
-    cache.reserve_sources([0], [3])
+@pytest.mark.parametrize("family", ["marian", "t5"])
+def test_int8_products_stay_near_those_of_float32(family: str, checkpoints: Checkpoints) -> None:
+    if not int8_is_fast():
+        pytest.skip("this processor sums no 8-bit integers in hardware")
+    exact, rounded = (first_logits(checkpoints(family), dtype) for dtype in ("float32", "int8"))
+    assert float((exact - rounded).norm() / exact.norm()) < 0.1
+    assert not torch.equal(exact, rounded)
+
+
+def first_logits(directory: Path, dtype: str) -> torch.Tensor:
+    checkpoint = load_checkpoint(str(directory), settings=LoadSettings(dtype=dtype, device="cpu"))
+    assert checkpoint.facts.dtype == dtype
+    model = checkpoint.model
+    ids = checkpoint.tokenizer.encode("A polished metal sphere the size of a beach ball.")
+    cache = model.new_cache(rows=1, sources=1)
+    cache.reserve_sources([0], [len(ids)])
     cache.arrange([0], sources=1)
-    checkpoint.model.encode(torch.tensor([[5, 6, 0]]), torch.tensor([3]), torch.tensor([0]), cache)
-    logits = checkpoint.model.decode(torch.tensor([1090]), torch.tensor([0]), cache)
+    model.encode(torch.tensor([ids]), torch.tensor([len(ids)]), torch.tensor([0]), cache)
+    return model.decode(torch.tensor([model.info.decoder_start_token_id]), torch.tensor([0]), cache)
+
+
+def test_bfloat16_weights_make_a_bfloat16_model(directory: Path) -> None:
+    logits = first_logits(directory, "bfloat16")
     assert logits.dtype == torch.float32
     assert bool(logits.isfinite().all())

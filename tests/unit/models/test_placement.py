@@ -51,3 +51,16 @@ def test_what_cannot_be_had_is_said_by_field(monkeypatch: pytest.MonkeyPatch) ->
         choose_placement("float16", "cpu")
     with pytest.raises(InvalidInputError, match=r"models\.dtype: float64 is not to be had"):
         choose_placement("float64", "cpu")
+
+
+def test_int8_is_for_cpus_that_have_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, devices=1, bfloat16=True)
+    monkeypatch.setattr("glossd.models.quantized.int8_is_fast", lambda: True)
+    placement = choose_placement("int8", "cpu")
+    assert (placement.int8, placement.dtype, placement.torch_dtype) == (True, "int8", torch.float32)
+    assert not choose_placement("float32", "cpu").int8
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: int8 runs on a CPU, not on cuda"):
+        choose_placement("int8", "cuda")
+    monkeypatch.setattr("glossd.models.quantized.int8_is_fast", lambda: False)
+    with pytest.raises(InvalidInputError, match=r"models\.dtype: int8 needs a CPU with AVX512-VNNI or AMX"):
+        choose_placement("int8", "cpu")
