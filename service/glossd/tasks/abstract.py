@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from glossd.tasks.flight import Flight
 from glossd.tasks.lengths import count_words
-from glossd.tasks.params import new_token_limit, resolve_params
+from glossd.tasks.params import UNLIMITED_WINDOW, new_token_limit, resolve_params
 from glossd.tasks.served import ServedModel
 from glossd.text.chunk import pack
 from glossd.text.document import Document
@@ -24,9 +24,6 @@ from glossd.types import (
     GenerationParams,
     SummaryOptions,
 )
-
-UNLIMITED_WINDOW = 1024
-"""Chunk size in tokens for models without a fixed window: attention's cost grows with the square of it."""
 
 _FINISHED = re.compile(r"[.!?\u2026。！？؟।][\"'”’)\]」』）》]*\s*\Z")
 

@@ -13,6 +13,8 @@ from glossd.types import DecodeOptions, GenerationParams
 _Number = TypeVar("_Number", int, float)
 
 LARGEST_NEW_TOKENS = 4096
+UNLIMITED_WINDOW = 1024
+"""Most source tokens at once for models without a fixed window: attention's cost grows with the square of it."""
 LARGEST_NGRAM = 16
 REPAIR_NGRAM = 3
 

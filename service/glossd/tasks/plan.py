@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
+from glossd.tasks.params import UNLIMITED_WINDOW
 from glossd.tasks.served import ServedModel
 from glossd.text.document import Document, Segment
 from glossd.text.normalize import normalize_source
 from glossd.text.segment import split_long
 from glossd.types import Warning, WarningCode
 
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+")
+MOST_CHARACTERS_PER_TOKEN = 16
+MOST_ADDRESSES = 20
+
+# Bounded repeats: an endless word must not cost quadratic time.
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +61,22 @@ def plan_segment(segment: Segment, model: ServedModel, direction: Direction) -> 
     text = normalize_source(segment.text, direction.source)
     if not has_words(text):
         return SegmentPlan(segment, text, ())
-    piece = encode_piece(text, model, direction)
-    if model.window == 0 or len(piece.ids) <= model.window:
-        return SegmentPlan(segment, text, (piece,))
-    parts = split_long(text, count=model.tokenizer.count, limit=model.window)
-    message = f"{len(piece.ids)} tokens in one sentence; the window is {model.window}: split in {len(parts)}"
-    stripped = (part.strip() for part in parts)
-    return SegmentPlan(
-        segment,
-        text,
-        tuple(encode_piece(part, model, direction) for part in stripped if part),
-        (Warning(WarningCode.SEGMENT_SPLIT, message, segment.source),),
-    )
+    window = model.window or UNLIMITED_WINDOW
+    # A sentence that is far too long is not encoded whole: tokenizers take quadratic time on an endless word.
+    if len(text) <= MOST_CHARACTERS_PER_TOKEN * window:
+        piece = encode_piece(text, model, direction)
+        if len(piece.ids) <= window:
+            return SegmentPlan(segment, text, (piece,))
+    return _split(segment, text, model, direction)
+
+
+def _split(segment: Segment, text: str, model: ServedModel, direction: Direction) -> SegmentPlan:
+    window = model.window or UNLIMITED_WINDOW
+    parts = [part.strip() for part in split_long(text, count=model.tokenizer.count, limit=window)]
+    pieces = tuple(encode_piece(part, model, direction) for part in parts if part)
+    tokens = sum(len(piece.ids) for piece in pieces)
+    message = f"{tokens:,} tokens in one sentence; the window is {window:,}: split in {len(pieces):,}"
+    return SegmentPlan(segment, text, pieces, (Warning(WarningCode.SEGMENT_SPLIT, message, segment.source),))
 
 
 def encode_piece(text: str, model: ServedModel, direction: Direction) -> Piece:
@@ -76,8 +86,9 @@ def encode_piece(text: str, model: ServedModel, direction: Direction) -> Piece:
 
 
 def addresses(text: str) -> list[str]:
-    """Web and mail addresses in ``text``, without the mark that ends their sentence."""
-    return [match.rstrip(".,;:!?)") for match in _ADDRESS.findall(text)]
+    """The first few web and mail addresses in ``text``, each once, without the mark that ends their sentence."""
+    found = (match.group().rstrip(".,;:!?)") for match in _ADDRESS.finditer(text))
+    return list(dict.fromkeys(islice(found, MOST_ADDRESSES)))
 
 
 def has_words(text: str) -> bool:

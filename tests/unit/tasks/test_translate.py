@@ -286,3 +286,14 @@ async def test_with_allow_partial_a_deadline_gives_what_is_done_and_the_source_f
     assert result.text.endswith("The two. The three.")
     assert codes(result).count(WarningCode.PASSED_THROUGH) == 2
     assert result.source_coverage == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 60_000, "abcdefghij" * 30_000, "the a@b." * 60_000, "the \u200b\x01 one " * 20_000]
+)
+async def test_an_endless_text_is_translated_in_pieces(text: str) -> None:
+    generator = ToyGenerator()
+    result = await translator(generator).translate(task(text, language="en"))
+    assert result.text
+    assert all(len(request.source_ids) <= 512 for request in generator.requests)
+    assert WarningCode.SEGMENT_SPLIT in codes(result)
