@@ -137,8 +137,8 @@ def _bad_words(settings: Mapping[str, Any], ends: tuple[int, ...]) -> tuple[tupl
 
 
 def _output_rows(model: PreTrainedModel) -> int:
-    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    return int(head.weight.shape[0])
+    module: Any = model
+    return int(module.get_output_embeddings().weight.shape[0])
 
 
 def _tell_what_is_not_followed(settings: Mapping[str, Any]) -> None:
