@@ -75,7 +75,7 @@ class ModelSettings(_Part):
     )
     cache_dir: str = Field(default="", description="Where hub files are kept; empty for the hub library's own place.")
     offline: bool = Field(default=True, description="Never download; `glossd models fetch` does when asked.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         default="auto", description="Number format of the weights."
     )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")

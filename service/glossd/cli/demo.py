@@ -52,7 +52,7 @@ def demo(
         for flag in (name, value)
     ]
     start = perf_counter()
-    typer.echo("Starting a server with the models that come with glossd ...")
+    typer.echo(f"Starting a server with {model or 'the models that come with glossd'} ...")
     with _server(flags) as address:
         typer.echo(f"It serves at {address} after {perf_counter() - start:.1f} s.")
         _digest(address, document, to)

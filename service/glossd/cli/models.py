@@ -50,13 +50,16 @@ def list_models(
     if endpoint is not None:
         _list_remote(endpoint, format_)
         return
-    known = _known(_settings(config, set_, model, summary_model))
-    rows = [(each.name, "+".join(task.value for task in each.tasks), each.source) for each in known]
+    settings = _settings(config, set_, model, summary_model)
+    known = _known(settings)
+    rows = [
+        (each.name, "+".join(task.value for task in each.tasks), each.source, _files(each, settings)) for each in known
+    ]
     if format_ == "json":
-        names = ("name", "tasks", "source")
+        names = ("name", "tasks", "source", "files")
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, ensure_ascii=False))
         return
-    _print_table(("NAME", "TASKS", "SOURCE"), rows)
+    _print_table(("NAME", "TASKS", "SOURCE", "FILES"), rows)
 
 
 def verify(
@@ -113,6 +116,17 @@ def _known(settings: Settings) -> tuple[KnownModel, ...]:
     from glossd.tasks.loading import known_models
 
     return known_models(settings.models)
+
+
+def _files(known: KnownModel, settings: Settings) -> str:
+    """Where the model's files are on this machine."""
+    from glossd.models.hub import locate
+
+    try:
+        directory = locate(known.source, cache_dir=settings.models.cache_dir)
+    except GlossdError:
+        return "missing"
+    return str(directory) if directory.is_dir() else "missing"
 
 
 async def _load(known: KnownModel, settings: Settings) -> ModelDescription:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,8 +90,10 @@ class _Process:
         endpoint = serve_metrics(metrics, self._settings.metrics)
         server = Server(services, self._settings.server, metrics=metrics)
         try:
-            with self._signals(loop):
-                await self._serve(server, services)
+            # They stay until the process ends: the second signal may come while calls drain.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._on_signal)
+            await self._serve(server, services)
         finally:
             await server.drain(self._hurry)
             await services.close()
@@ -127,9 +127,3 @@ class _Process:
     def _on_signal(self) -> None:
         """The first signal drains; the second one cuts what is still in flight."""
         (self._hurry if self._stop.is_set() else self._stop).set()
-
-    @contextmanager
-    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
-        yield

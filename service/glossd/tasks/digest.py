@@ -76,6 +76,7 @@ class _Run:
         self._summarizer = summarizer
         self._translator = translator
         self._emit = emit
+        self._body_may_start = asyncio.Event()
         self._summary_sent = asyncio.Event()
 
     async def produce(self) -> None:
@@ -114,8 +115,11 @@ class _Run:
     async def _summaries(self, reading: Reading) -> tuple[TextResult, TextResult]:
         task = self._task
         settings = SummarySettings(task.summary, task.summary_model, task.decode, task.options)
+        if self._summarizer.uses_model(reading.language.language_code, settings):
+            self._body_may_start.set()
         summary = await self._summarizer.summarize_reading(reading, settings)
         self._emit(TextEvent(Track.SUMMARY, summary))
+        self._body_may_start.set()
         translated = await self._translated_summary(reading, summary)
         self._emit(TextEvent(Track.TRANSLATED_SUMMARY, translated))
         self._summary_sent.set()
@@ -132,6 +136,8 @@ class _Run:
     async def _body(self, reading: Reading) -> TextResult:
         if not self._task.translate_body:
             return empty_text(self._task.target_language_code)
+        # A summary that needs no model is ready at once: its translation then goes before the body's.
+        await self._body_may_start.wait()
         index = 0
         async with aclosing(self._translator.stream(reading, self._translation)) as steps:
             async for step in steps:

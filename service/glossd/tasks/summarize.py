@@ -63,7 +63,7 @@ class Summarizer:
         """Summarize a document that has been read."""
         check_summary_options(settings.summary)
         language = reading.language.language_code
-        if not self._wants_model(language, settings):
+        if not self.uses_model(language, settings):
             return await asyncio.to_thread(_extract, reading, settings)
         with self._hub.lease(ModelTask.SUMMARIZATION, source=language, target=language, name=settings.model) as model:
             check_decode_options(settings.decode, model)
@@ -72,7 +72,8 @@ class Summarizer:
                 abstract = await run.summarize(reading.document)
             return await asyncio.to_thread(_assemble, reading, abstract, model)
 
-    def _wants_model(self, language: str, settings: SummarySettings) -> bool:
+    def uses_model(self, language: str, settings: SummarySettings) -> bool:
+        """Whether a model would write the summary. Raises ``InvalidInputError`` where the settings contradict."""
         method = settings.summary.method
         if method is SummaryMethod.EXTRACTIVE and settings.model:
             raise InvalidInputError("model", f"{settings.model!r}: an extractive summary uses no model")

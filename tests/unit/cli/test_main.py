@@ -78,10 +78,13 @@ def test_the_models_of_a_server_are_listed(run: Run, endpoint: str) -> None:
     assert shown["models"][0]["name"] == "toy-en-zh"
 
 
-def test_the_models_of_the_settings_are_listed(run: Run) -> None:
-    out = run("models", "list", "--model", "opus=Helsinki-NLP/opus-mt-en-zh", "--summary-model", "a/b").out
-    assert out.splitlines()[1].split() == ["opus", "translation", "Helsinki-NLP/opus-mt-en-zh"]
-    assert out.splitlines()[2].split() == ["a/b", "summarization", "a/b"]
+def test_the_models_of_the_settings_are_listed(run: Run, tmp_path: Path) -> None:
+    cache = f"models.cache_dir={tmp_path}"
+    out = run(
+        "models", "list", "--set", cache, "--model", "opus=Helsinki-NLP/opus-mt-en-zh", "--summary-model", "a/b"
+    ).out
+    assert out.splitlines()[1].split() == ["opus", "translation", "Helsinki-NLP/opus-mt-en-zh", "missing"]
+    assert out.splitlines()[2].split() == ["a/b", "summarization", "a/b", "missing"]
 
 
 def test_a_model_is_verified_and_a_missing_one_named(run: Run, checkpoints: Checkpoints) -> None:

@@ -46,6 +46,25 @@ def test_a_server_says_where_it_is_and_drains_on_an_interrupt(server: subprocess
     assert "The ship" not in log
 
 
+def test_a_server_whose_engine_dies_ends_with_a_failure(checkpoints: Checkpoints) -> None:
+    from glossd import Client, RemoteError
+
+    script = (
+        "from glossd.engine.runner import Runner\nfrom glossd.cli.main import main\n"
+        "def fail(self, sequences):\n    raise RuntimeError('a fault inside')\nRunner.admit = fail\nmain()"
+    )
+    command = [sys.executable, "-c", script, "serve", "--port", "0", "--model", str(checkpoints("marian"))]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT)
+    try:
+        with Client(address_of(process)) as client, pytest.raises(RemoteError):
+            client.translate("The ship is free.", to="zh")
+        process.communicate(timeout=60)
+        assert process.returncode == 1
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_the_demo_starts_a_server_shows_the_road_and_stops_it(checkpoints: Checkpoints) -> None:
     command = [*COMMAND, "demo", "--model", str(checkpoints("marian"))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, timeout=120)
