@@ -65,5 +65,5 @@ CMD ["serve", "--host", "0.0.0.0"]
 ARG REVISION=
 LABEL org.opencontainers.image.title="glossd" \
       org.opencontainers.image.description="gRPC service that summarizes and translates articles" \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-SA-4.0" \
       org.opencontainers.image.revision="${REVISION}"
