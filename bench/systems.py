@@ -1,0 +1,139 @@
+"""The systems that are measured, each behind the same call: token ids in, number of output tokens out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.shapes import Shape, vocabulary
+
+Run = Callable[[list[list[int]], int], int]
+"""Decode all segments with so many beams; returns the number of output tokens."""
+
+
+def load(system: str, shape: Shape, checkpoint: Path, directory: Path) -> Run:
+    """Load a system on one compute thread. Names: transformers, ctranslate2-FORMAT, glossd-FORMAT."""
+    name, _, kind = system.partition("-")
+    loaders = {"transformers": _transformers, "ctranslate2": _ctranslate2, "glossd": _glossd}
+    return loaders[name](shape, checkpoint, directory, kind or "float32")
+
+
+def _reference_model(checkpoint: Path) -> Any:
+    from transformers import AutoModelForSeq2SeqLM
+
+    return AutoModelForSeq2SeqLM.from_pretrained(checkpoint, local_files_only=True, use_safetensors=True).eval()
+
+
+def _transformers(shape: Shape, checkpoint: Path, directory: Path, kind: str, batch_size: int = 32) -> Run:
+    import torch
+
+    torch.set_num_threads(1)
+    model = _reference_model(checkpoint)
+    pad = int(model.config.pad_token_id)
+    model.generation_config.max_length = None
+
+    def run(segments: list[list[int]], beams: int) -> int:
+        produced = 0
+        ordered = sorted(segments, key=len)
+        size = max(1, batch_size // beams)
+        for start in range(0, len(ordered), size):
+            batch = ordered[start : start + size]
+            longest = max(map(len, batch))
+            ids = torch.tensor([[*segment, *[pad] * (longest - len(segment))] for segment in batch])
+            options = _limits(shape, "min_new_tokens", "max_new_tokens")
+            output = model.generate(
+                ids, attention_mask=(ids != pad).long(), num_beams=beams, do_sample=False, **options
+            )
+            produced += int((output[:, 1:] != pad).sum())
+        return produced
+
+    return run
+
+
+def _limits(shape: Shape, least: str, most: str) -> dict[str, int]:
+    """Forced output length; the embedded checkpoint ends by itself within its limit."""
+    if shape.build is None:
+        return {most: 200}
+    return {least: shape.output_tokens, most: shape.output_tokens}
+
+
+def _ctranslate2(shape: Shape, checkpoint: Path, directory: Path, kind: str, batch_tokens: int = 1024) -> Run:
+    import ctranslate2
+
+    converted = directory / f"{shape.name}-ct2"
+    if not (converted / "model.bin").exists():
+        _convert(checkpoint, converted)
+    translator = ctranslate2.Translator(str(converted), compute_type=kind, inter_threads=1, intra_threads=1)
+    words = vocabulary(checkpoint)
+
+    def run(segments: list[list[int]], beams: int) -> int:
+        results = translator.translate_batch(
+            [[words[token] for token in segment] for segment in segments],
+            beam_size=beams,
+            max_batch_size=batch_tokens,
+            batch_type="tokens",
+            max_input_length=0,
+            **_limits(shape, "min_decoding_length", "max_decoding_length"),
+        )
+        return sum(len(result.hypotheses[0]) for result in results)
+
+    return run
+
+
+def _convert(checkpoint: Path, target: Path) -> None:
+    """Convert with the peer's own loader for the architecture, over a vocabulary of plain words."""
+    from ctranslate2.converters import transformers as converters
+
+    model = _reference_model(checkpoint)
+    loader = converters._MODEL_LOADERS[type(model.config).__name__]
+    words = vocabulary(checkpoint)
+    specification = loader.get_model_spec(model)
+    words = (
+        words[:-1] if loader.architecture_name == "MarianMTModel" else words
+    )  # it starts from nothing, without <pad>
+    specification.register_source_vocabulary(words)
+    specification.register_target_vocabulary(words)
+    end = int(model.config.eos_token_id)
+    start = model.config.decoder_start_token_id
+    specification.config.bos_token = specification.config.eos_token = words[end]
+    specification.config.unk_token = words[1]
+    specification.config.decoder_start_token = words[start if start is not None and start < len(words) else end]
+    specification.validate()
+    specification.optimize(quantization="float32")
+    target.mkdir(parents=True, exist_ok=True)
+    specification.save(str(target))
+
+
+def _glossd(shape: Shape, checkpoint: Path, directory: Path, kind: str, rows: int = 64) -> Run:
+    import torch
+    from glossd.engine.engine import Engine, EngineLimits
+    from glossd.models.registry import find_family, load_adapter
+    from glossd.types import GenerationParams, GenerationRequest
+
+    torch.set_num_threads(1)
+    reference = _reference_model(checkpoint)
+    family = find_family(reference.config.model_type, file="config.json")
+    dtype = {"bfloat16": torch.bfloat16}.get(kind, torch.float32)
+    model = load_adapter(family).from_transformers(
+        reference, dtype=dtype, device=torch.device("cpu"), int8=kind == "int8"
+    )
+    info = model.info
+    limits = EngineLimits(rows=rows, sources=rows, batch_tokens=2048, cache_entries=0, threads=1)
+    engine = Engine(model, limits=limits, name="bench")
+    pad = info.pad_token_id
+
+    def run(segments: list[list[int]], beams: int) -> int:
+        params = GenerationParams(
+            decoder_start_token_id=info.decoder_start_token_id,
+            eos_token_ids=info.eos_token_ids,
+            max_new_tokens=200 if shape.build is None else shape.output_tokens,
+            min_new_tokens=0 if shape.build is None else shape.output_tokens,
+            num_beams=beams,
+            bad_words=((pad,),) if pad not in info.eos_token_ids else (),
+            renormalize=True,
+        )
+        futures = [engine.submit(GenerationRequest(tuple(segment), params)) for segment in segments]
+        return sum(len(future.result().token_ids) for future in futures)
+
+    return run

@@ -1,0 +1,41 @@
+"""One system in a process of its own: loads, says so, then decodes once for every line it is sent.
+
+Speaks JSON lines on standard input and output; what libraries print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from bench.shapes import SHAPES, draw_segments
+from bench.systems import load
+
+
+def main() -> None:
+    """Arguments: system, shape, checkpoint directory, work directory."""
+    system, shape_name, checkpoint, directory = sys.argv[1:5]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    shape = SHAPES[shape_name]
+    segments = draw_segments(shape, Path(checkpoint))
+    run = load(system, shape, Path(checkpoint), Path(directory))
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        chosen = segments[: order["segments"]]
+        started = time.perf_counter()
+        produced = run(chosen, order["beams"])
+        elapsed = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        tokens = sum(map(len, chosen))
+        answer = {"seconds": elapsed, "output_tokens": produced, "source_tokens": tokens, "peak_memory_bytes": peak}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
