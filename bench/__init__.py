@@ -1,1 +1,1 @@
-"""Measurements, never imported by the service. Every claim of speed is a ratio of systems run in turns in one session."""
+"""Measurements, never imported by the service. A claim of speed is a ratio of systems that took turns in one run."""

@@ -1,7 +1,7 @@
 """Offline decoding speed, side by side: ``python -m bench.offline --json FILE [--checkpoint opus-mt]``.
 
-Every system has a process of its own with one compute thread. They take turns, round after round, and the medians of the
-rounds are compared, so that a busy machine slows all of them alike.
+Every system has a process of its own with one compute thread. They take turns, round after round, and the medians of
+the rounds are compared, so that a busy machine slows all of them alike.
 """
 
 from __future__ import annotations

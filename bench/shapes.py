@@ -17,7 +17,7 @@ EMBEDDED = Path(__file__).resolve().parents[1] / "service/glossd/models/embedded
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One measured checkpoint. ``source_tokens``: shortest and longest segment; ``output_tokens`` is forced on everyone."""
+    """One measured checkpoint. ``source_tokens``: shortest and longest segment; ``output_tokens`` is forced on all."""
 
     name: str
     build: Callable[[], Any] | None
