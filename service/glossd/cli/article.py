@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -96,12 +95,12 @@ def digest(
         translation_model=place.remote_model,
         decode=DecodeOptions(num_beams=beams),
     )
-    start = perf_counter()
-    result = Work(place).digest(task)
+    work = Work(place)
+    result = work.digest(task)
     if format_ == "json":
         typer.echo(render.digest_json(result))
     else:
-        typer.echo(render.digest_text(result, seconds=perf_counter() - start))
+        typer.echo(render.digest_text(result, seconds=work.seconds))
 
 
 def summarize(
@@ -137,9 +136,9 @@ def summarize(
         model=place.remote_summary_model,
         decode=DecodeOptions(num_beams=beams),
     )
-    start = perf_counter()
-    result = Work(place).summarize(task)
-    _print_text(result, "summarize", format_, perf_counter() - start)
+    work = Work(place)
+    result = work.summarize(task)
+    _print_text(result, "summarize", format_, work.seconds)
 
 
 def translate(
@@ -172,9 +171,9 @@ def translate(
         model=place.remote_model,
         decode=DecodeOptions(num_beams=beams),
     )
-    start = perf_counter()
-    result = Work(place).translate(task)
-    _print_text(result, "translate", format_, perf_counter() - start)
+    work = Work(place)
+    result = work.translate(task)
+    _print_text(result, "translate", format_, work.seconds)
 
 
 def _extraction(main_content: bool) -> Extraction:

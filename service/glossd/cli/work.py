@@ -64,10 +64,14 @@ def reaching(endpoint: str) -> Iterator[None]:
 
 
 class Work:
-    """Does one task. Raises ``GlossdError``, from a server as ``RemoteError``."""
+    """Does one task. Raises ``GlossdError``, from a server as ``RemoteError``.
+
+    ``seconds`` is then how long the task itself took, without loading models or connecting.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self.seconds = 0.0
 
     def digest(self, task: DigestTask) -> DigestResult:
         """Summary, translated summary and translated body."""
@@ -75,7 +79,7 @@ class Work:
             return self._here(lambda services: services.digester.digest(self._timed(task)), *ModelTask)
         from glossd.client import Client
 
-        with reaching(self._place.endpoint), Client(self._place.endpoint) as client:
+        with reaching(self._place.endpoint), Client(self._place.endpoint) as client, self._timing():
             return client.digest(
                 task.document,
                 to=task.target_language_code,
@@ -92,7 +96,7 @@ class Work:
             )
         from glossd.client import Client
 
-        with reaching(self._place.endpoint), Client(self._place.endpoint) as client:
+        with reaching(self._place.endpoint), Client(self._place.endpoint) as client, self._timing():
             return client.summarize(task.document, summary=task.summary, settings=self._call_settings(task))
 
     def translate(self, task: TranslateTask) -> TextResult:
@@ -101,7 +105,7 @@ class Work:
             return self._here(lambda services: services.translator.translate(self._timed(task)), ModelTask.TRANSLATION)
         from glossd.client import Client
 
-        with reaching(self._place.endpoint), Client(self._place.endpoint) as client:
+        with reaching(self._place.endpoint), Client(self._place.endpoint) as client, self._timing():
             return client.translate(task.document, to=task.target_language_code, settings=self._call_settings(task))
 
     def _here(self, work: Callable[[Services], Awaitable[Result]], *needed: ModelTask) -> Result:
@@ -123,11 +127,18 @@ class Work:
             services = build_services(settings)
             try:
                 await services.start(*needed)
-                return await work(services)
+                with self._timing():
+                    return await work(services)
             finally:
                 await services.close()
 
         return asyncio.run(run())
+
+    @contextmanager
+    def _timing(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds = time.perf_counter() - start
 
     def _timed(self, task: Task) -> Task:
         """The task with the deadline that ``--timeout`` gives it."""

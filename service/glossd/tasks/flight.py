@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 
 from glossd.engine.generator import Generator
 from glossd.errors import DeadlineError
 from glossd.types import Generation, GenerationParams, GenerationRequest, RequestOptions
+
+MOST_MARGIN_NS = 1_000_000_000
 
 
 class Flight:
@@ -17,7 +21,7 @@ class Flight:
 
     def __init__(self, generator: Generator, options: RequestOptions) -> None:
         self._generator = generator
-        self._options = options
+        self._options = _answerable(options)
         self._lock = threading.Lock()
         self._futures: list[Future[Generation]] = []
         self._closed = False
@@ -63,6 +67,14 @@ class Flight:
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise DeadlineError("the deadline passed before the text was done") from error
+
+
+def _answerable(options: RequestOptions) -> RequestOptions:
+    """A partial answer must leave before its caller has stopped waiting: a tenth of the time is kept for that."""
+    if options.deadline_ns is None or not options.allow_partial:
+        return options
+    left = max(0, options.deadline_ns - time.monotonic_ns())
+    return replace(options, deadline_ns=options.deadline_ns - min(left // 10, MOST_MARGIN_NS))
 
 
 def deadline(options: RequestOptions) -> asyncio.Timeout:

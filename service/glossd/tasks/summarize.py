@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from glossd.errors import InvalidInputError
+from glossd.errors import DeadlineError, InvalidInputError
 from glossd.tasks.abstract import Abstract, AbstractRun
 from glossd.tasks.flight import Flight
 from glossd.tasks.hub import Hub
@@ -69,7 +69,12 @@ class Summarizer:
             check_decode_options(settings.decode, model)
             with Flight(model.generator, settings.options) as flight:
                 run = AbstractRun(model, language, settings.decode, settings.summary, flight)
-                abstract = await run.summarize(reading.document)
+                try:
+                    abstract = await run.summarize(reading.document)
+                except DeadlineError:
+                    if not settings.options.allow_partial:
+                        raise
+                    return await asyncio.to_thread(_extract_instead, reading, settings)
             return await asyncio.to_thread(_assemble, reading, abstract, model)
 
     def uses_model(self, language: str, settings: SummarySettings) -> bool:
@@ -109,6 +114,14 @@ def _extract(reading: Reading, settings: SummarySettings) -> TextResult:
         warnings=reading.warnings + chosen.warnings,
         usage=Usage(input_characters=len(document.source), segments=len(document.segments)),
     )
+
+
+def _extract_instead(reading: Reading, settings: SummarySettings) -> TextResult:
+    """Chosen sentences where a written summary was not done at the deadline."""
+    result = _extract(reading, settings)
+    message = "no summary was written before the deadline; sentences of the document stand in its place"
+    warning = Warning(WarningCode.PASSED_THROUGH, message)
+    return replace(result, finish_reason=FinishReason.DEADLINE, warnings=(*result.warnings, warning))
 
 
 def _assemble(reading: Reading, abstract: Abstract, model: ServedModel) -> TextResult:

@@ -197,6 +197,14 @@ async def test_a_deadline_that_passes_is_an_error() -> None:
         await abstractive(generator).summarize(wanted)
 
 
+async def test_with_allow_partial_a_deadline_gives_sentences_of_the_document() -> None:
+    generator = ToyGenerator(first_sentences, hold=True)
+    wanted = SummarizeTask(DocumentInput(ARTICLE), options=RequestOptions(deadline_ns=0, allow_partial=True))
+    result = await abstractive(generator).summarize(wanted)
+    assert (result.model, result.finish_reason) == ("extractive", FinishReason.DEADLINE)
+    assert codes(result) == [WarningCode.PASSED_THROUGH]
+
+
 async def test_usage_counts_every_chunk() -> None:
     generator = ToyGenerator(first_sentences)
     result = await abstractive(generator, window=250).summarize(task())
