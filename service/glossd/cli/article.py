@@ -97,10 +97,7 @@ def digest(
     )
     work = Work(place)
     result = work.digest(task)
-    if format_ == "json":
-        typer.echo(render.digest_json(result))
-    else:
-        typer.echo(render.digest_text(result, seconds=work.seconds))
+    typer.echo(render.digest_json(result) if format_ == "json" else render.digest_text(result, seconds=work.seconds))
 
 
 def summarize(

@@ -84,8 +84,8 @@ class _Process:
         def on_death(name: str, error: BaseException) -> None:
             loop.call_soon_threadsafe(self._end_with_failure)
 
-        services = build_services(self._settings, on_engine_death=on_death)
         metrics = Metrics()
+        services = build_services(self._settings, metrics=metrics, on_engine_death=on_death)
         metrics.watch_engines(services.hub.readings)
         endpoint = serve_metrics(metrics, self._settings.metrics)
         server = Server(services, self._settings.server, metrics=metrics)

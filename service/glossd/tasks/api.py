@@ -13,6 +13,7 @@ from glossd.tasks.reading import Detector, Reader
 from glossd.tasks.served import ModelTask
 from glossd.tasks.summarize import Summarizer
 from glossd.tasks.translate import Translator
+from glossd.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def build_services(
     *,
     hub: Hub | None = None,
     detector: Detector | None = None,
+    metrics: Metrics | None = None,
     on_engine_death: OnDeath | None = None,
 ) -> Services:
     """Services over the models that the settings name, not loaded yet, or over a hub that exists.
@@ -50,7 +52,8 @@ def build_services(
         load = CheckpointLoader(settings.models, settings.engine, on_death=on_engine_death)
         hub = Hub(known_models(settings.models), load)
     detector = detector or HubDetector(hub)
-    reader = Reader(detector)
-    translator = Translator(hub, reader)
-    summarizer = Summarizer(hub, reader)
+    metrics = metrics or Metrics()
+    reader = Reader(detector, metrics)
+    translator = Translator(hub, reader, metrics)
+    summarizer = Summarizer(hub, reader, metrics)
     return Services(hub, detector, reader, translator, summarizer, Digester(reader, summarizer, translator))

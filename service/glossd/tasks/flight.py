@@ -11,6 +11,7 @@ from types import TracebackType
 
 from glossd.engine.generator import Generator
 from glossd.errors import DeadlineError
+from glossd.telemetry.metrics import Metrics, Stage
 from glossd.types import Generation, GenerationParams, GenerationRequest, RequestOptions
 
 MOST_MARGIN_NS = 1_000_000_000
@@ -19,8 +20,9 @@ MOST_MARGIN_NS = 1_000_000_000
 class Flight:
     """A context manager: whatever is not done when it is left is cancelled, also when its caller is cancelled."""
 
-    def __init__(self, generator: Generator, options: RequestOptions) -> None:
+    def __init__(self, generator: Generator, options: RequestOptions, metrics: Metrics) -> None:
         self._generator = generator
+        self._metrics = metrics
         self._options = _answerable(options)
         self._lock = threading.Lock()
         self._futures: list[Future[Generation]] = []
@@ -60,8 +62,13 @@ class Flight:
 
     async def result(self, future: Future[Generation]) -> Generation:
         """What a sequence became. Raises ``DeadlineError`` at the deadline, or what the engine raised."""
-        if future.done():
-            return future.result()
+        generation = future.result() if future.done() else await self._awaited(future)
+        if not generation.cached:
+            self._metrics.stage_done(Stage.QUEUE, generation.queue_ns / 1e9)
+            self._metrics.stage_done(Stage.COMPUTE, generation.compute_ns / 1e9)
+        return generation
+
+    async def _awaited(self, future: Future[Generation]) -> Generation:
         try:
             async with deadline(self._options):
                 return await asyncio.wrap_future(future)

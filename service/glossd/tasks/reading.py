@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from glossd.languages import find_language, get_language
+from glossd.telemetry.metrics import Metrics, Stage
 from glossd.text.document import Document, parse
 from glossd.types import DetectedLanguage, DocumentInput, Warning, WarningCode
 
@@ -36,12 +37,14 @@ class Detector(Protocol):
 class Reader:
     """Reads documents in threads; ``detector`` is shared by all."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, metrics: Metrics | None = None) -> None:
         self._detector = detector
+        self._metrics = metrics or Metrics()
 
     async def read(self, source: DocumentInput) -> Reading:
         """Parse ``source``. Raises ``InvalidInputError`` where there is nothing to read."""
-        return await asyncio.to_thread(self.read_now, source)
+        with self._metrics.stage(Stage.PARSE):
+            return await asyncio.to_thread(self.read_now, source)
 
     def read_now(self, source: DocumentInput) -> Reading:
         """As :meth:`read`, in this thread."""

@@ -15,6 +15,7 @@ from glossd.tasks.params import check_decode_options
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import usage_of
 from glossd.tasks.served import ModelTask, ServedModel
+from glossd.telemetry.metrics import Metrics
 from glossd.text import extractive
 from glossd.text.document import Segment
 from glossd.types import (
@@ -48,9 +49,10 @@ class SummarySettings:
 class Summarizer:
     """Summarizes documents in their own language, with the models of a hub or without any."""
 
-    def __init__(self, hub: Hub, reader: Reader) -> None:
+    def __init__(self, hub: Hub, reader: Reader, metrics: Metrics | None = None) -> None:
         self._hub = hub
         self._reader = reader
+        self._metrics = metrics or Metrics()
 
     async def summarize(self, task: SummarizeTask) -> TextResult:
         """Read and summarize one document. Raises what reading, the hub and the engine raise."""
@@ -67,7 +69,7 @@ class Summarizer:
             return await asyncio.to_thread(_extract, reading, settings)
         with self._hub.lease(ModelTask.SUMMARIZATION, source=language, target=language, name=settings.model) as model:
             check_decode_options(settings.decode, model)
-            with Flight(model.generator, settings.options) as flight:
+            with Flight(model.generator, settings.options, self._metrics) as flight:
                 run = AbstractRun(model, language, settings.decode, settings.summary, flight)
                 try:
                     abstract = await run.summarize(reading.document)

@@ -18,6 +18,7 @@ from glossd.tasks.plan import Direction, SegmentPlan, plan_segments
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import Separators, assemble, segment_result
 from glossd.tasks.served import ModelTask, ServedModel
+from glossd.telemetry.metrics import Metrics, Stage
 from glossd.types import (
     DecodeOptions,
     Generation,
@@ -55,9 +56,10 @@ _Sequence = tuple[Future[Generation], GenerationParams]
 class Translator:
     """Translates documents with the models of a hub."""
 
-    def __init__(self, hub: Hub, reader: Reader) -> None:
+    def __init__(self, hub: Hub, reader: Reader, metrics: Metrics | None = None) -> None:
         self._hub = hub
         self._reader = reader
+        self._metrics = metrics or Metrics()
 
     async def translate(self, task: TranslateTask) -> TextResult:
         """Read and translate one document. Raises what reading, the hub and the engine raise."""
@@ -90,7 +92,7 @@ class Translator:
             outcomes: list[Outcome] = []
             separators = await asyncio.to_thread(Separators, reading.document, direction.target)
             end = 0
-            with Flight(model.generator, settings.options) as flight:
+            with Flight(model.generator, settings.options, self._metrics) as flight:
                 plans, submitted = await asyncio.to_thread(run.submit, reading, flight)
                 for plan, sequences in zip(plans, submitted, strict=True):
                     outcome = await run.outcome(plan, sequences, flight)
@@ -100,7 +102,9 @@ class Translator:
                     outcomes.append(outcome)
                     end = segment.target.end
                     yield TranslatedSegment(separator, segment)
-            yield await asyncio.to_thread(assemble, reading, outcomes, direction, model.name)
+            with self._metrics.stage(Stage.REBUILD):
+                text = await asyncio.to_thread(assemble, reading, outcomes, direction, model.name)
+            yield text
 
     def direction(self, reading: Reading, settings: TranslationSettings) -> Direction:
         """The two languages; raises ``UnsupportedLanguageError`` where they are the same one."""

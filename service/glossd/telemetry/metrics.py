@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from time import perf_counter
 from wsgiref.simple_server import WSGIServer
 
@@ -16,6 +17,15 @@ from prometheus_client.registry import Collector
 from glossd.config import MetricsSettings
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class Stage(Enum):
+    """Stations of a document's road: PARSE and REBUILD once a document, QUEUE and COMPUTE once a segment."""
+
+    PARSE = "parse"
+    QUEUE = "queue"
+    COMPUTE = "compute"
+    REBUILD = "rebuild"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ class Metrics:
         )
         self._stage_seconds = Histogram(
             "glossd_stage_seconds",
-            "Time by stage of a document's road: parse, queue, compute, rebuild.",
+            "Time by stage: parse and rebuild of a document, queue and compute of a segment.",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -118,12 +128,12 @@ class Metrics:
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
 
-    def stage_done(self, stage: str, seconds: float) -> None:
-        """One document spent ``seconds`` in ``stage``."""
-        self._stage_seconds.labels(stage).observe(seconds)
+    def stage_done(self, stage: Stage, seconds: float) -> None:
+        """A document or a segment spent ``seconds`` in ``stage``."""
+        self._stage_seconds.labels(stage.value).observe(seconds)
 
     @contextmanager
-    def stage(self, stage: str) -> Iterator[None]:
+    def stage(self, stage: Stage) -> Iterator[None]:
         """As :meth:`stage_done`, for what runs inside."""
         start = perf_counter()
         try:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from urllib.request import urlopen
 
 from glossd.config import MetricsSettings
-from glossd.telemetry.metrics import EngineReading, Metrics, serve_metrics
+from glossd.tasks.reading import Reader
+from glossd.tasks.translate import Translator
+from glossd.telemetry.metrics import EngineReading, Metrics, Stage, serve_metrics
+from glossd.types import DocumentInput, TranslateTask
 from prometheus_client import generate_latest
+
+from tests.toys import ToyDetector, toy_hub
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -38,6 +43,14 @@ def test_two_sets_of_metrics_do_not_mix() -> None:
     first, second = Metrics(), Metrics()
     first.call_answered("/a/B", "OK", 0.1)
     assert sample(second, "glossd_requests_total", method="/a/B", code="OK") is None
+
+
+async def test_a_translation_leaves_the_time_of_each_stage() -> None:
+    metrics = Metrics()
+    translator = Translator(toy_hub(), Reader(ToyDetector(), metrics), metrics)
+    await translator.translate(TranslateTask(DocumentInput("The one. The two."), "zh"))
+    counts = {stage: sample(metrics, "glossd_stage_seconds_count", stage=stage.value) for stage in Stage}
+    assert counts == {Stage.PARSE: 1, Stage.QUEUE: 2, Stage.COMPUTE: 2, Stage.REBUILD: 1}
 
 
 def test_every_metric_is_explained_and_belongs_to_glossd() -> None:
