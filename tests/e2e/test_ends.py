@@ -14,6 +14,7 @@ from glossd.server.app import Server
 from glossd.v1 import article_service_pb2 as articles
 from glossd.v1 import common_pb2 as common
 from glossd.v1.article_service_pb2_grpc import ArticleServiceStub
+from glossd.wire.status import status_to_error
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.serving import Serving, ToyServices, serving
@@ -100,6 +101,23 @@ async def test_a_stream_that_nobody_reads_is_closed_cleanly(held: Serving, caplo
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+@pytest.mark.parametrize("begin", [unary_digest, streamed_digest])
+async def test_work_that_is_cancelled_inside_is_answered(begin: type, held: Serving) -> None:
+    held.work.hold, held.work.failure = False, asyncio.CancelledError()
+    async with grpc.aio.insecure_channel(held.endpoint) as channel:
+        assert await begin(ArticleServiceStub(channel), timeout=60).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_work_of_one_document_that_is_cancelled_inside_is_that_document_s_error(held: Serving) -> None:
+    held.work.hold, held.work.failure = False, asyncio.CancelledError()
+    async with grpc.aio.insecure_channel(held.endpoint) as channel:
+        stub = ArticleServiceStub(channel)
+        answer = await stub.Translate(TRANSLATE, timeout=60)
+        assert {status_to_error(result.error).code for result in answer.results} == {"UNAVAILABLE"}
+        bulk = stub.BulkDigest(iter([articles.BulkDigestRequest(key="a", request=DIGEST)]), timeout=60)
+        assert [status_to_error(one.error).code async for one in bulk] == ["UNAVAILABLE"]
+
+
 async def test_a_drain_lets_calls_finish_and_takes_no_more() -> None:
     async with serving(drain_seconds=60) as toy, grpc.aio.insecure_channel(toy.endpoint) as channel:
         toy.work.hold = True
@@ -111,7 +129,8 @@ async def test_a_drain_lets_calls_finish_and_takes_no_more() -> None:
             await asyncio.sleep(0)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Digest(DIGEST)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        # The transport cancels what is on its way at the moment it begins to stop, and refuses the rest.
+        assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         toy.work.release.set()
         assert (await running).summary.text == "hello"
         await draining

@@ -18,6 +18,7 @@ STATUS_KEY = "grpc-status-details-bin"
 SERVICES = ("glossd.v1.ArticleService", "glossd.v1.ModelService")
 
 # Nothing a call does changes anything, so a call that met a dead or draining server is sent again by the transport.
+# A server that begins to drain while a call is on its way to it answers CANCELLED.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -28,7 +29,7 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.2s",
                 "maxBackoff": "3s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ],

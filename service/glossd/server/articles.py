@@ -13,7 +13,7 @@ from glossd.server import checks, convert
 from glossd.server.bulk import answer_as_done
 from glossd.server.checks import Limits
 from glossd.server.convert import caller_paths, digest_paths, document_paths
-from glossd.server.errors import Context, failure_status
+from glossd.server.errors import Context, failure_status, given_up_inside
 from glossd.telemetry.logging import current_request_id
 from glossd.types import DocumentInput, TextResult
 from glossd.v1 import article_service_pb2 as articles
@@ -59,7 +59,7 @@ class Articles(ArticleServiceServicer):
         async def work(item: articles.BulkDigestRequest) -> articles.BulkDigestResponse:
             try:
                 checks.check_name("key", item.key, required=True)
-                with caller_paths({}, prefix="request."):
+                with given_up_inside(), caller_paths({}, prefix="request."):
                     response = await self._digest(item.request, deadline_ns(context))
                 return articles.BulkDigestResponse(key=item.key, response=response)
             except Exception as error:
@@ -103,7 +103,7 @@ class Articles(ArticleServiceServicer):
 
         async def one(index: int, message: common.Document) -> articles.DocumentResult:
             try:
-                with caller_paths(document_paths(index)):
+                with given_up_inside(), caller_paths(document_paths(index)):
                     document = convert.document_input(message, "document", self._limits)
                     return articles.DocumentResult(text=results.text_to_message(await work(document)))
             except Exception as error:

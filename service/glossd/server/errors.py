@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -11,7 +14,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from glossd.errors import GlossdError
+from glossd.errors import DrainingError, GlossdError
 from glossd.wire.status import code_name, error_to_status
 
 _log = logging.getLogger(__name__)
@@ -20,6 +23,21 @@ REQUEST_ID_KEY = "x-request-id"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@contextmanager
+def given_up_inside() -> Iterator[None]:
+    """A cancellation inside that is not this call's own becomes an error, or the transport would never answer.
+
+    A call's own means that its task is being cancelled: by its caller, its deadline or a drain.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise DrainingError("the work was given up inside the server; try again") from error
 
 
 def failure_status(error: Exception, request_id: str) -> Status:

@@ -11,7 +11,7 @@ from time import perf_counter
 import grpc
 
 from glossd.errors import DrainingError
-from glossd.server.errors import REQUEST_ID_KEY, abort, failure_status
+from glossd.server.errors import REQUEST_ID_KEY, abort, failure_status, given_up_inside
 from glossd.server.interceptors import Call
 from glossd.telemetry.logging import new_request_id, request_context
 from glossd.telemetry.metrics import Metrics
@@ -75,7 +75,8 @@ def _expired(call: Call) -> bool:
 async def with_error_map(call: Call) -> AsyncIterator[None]:
     """Ends a call whose handler raised with the status of what it raised."""
     try:
-        yield
+        with given_up_inside():
+            yield
     except grpc.aio.AbortError:
         raise
     except Exception as error:
