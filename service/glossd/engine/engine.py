@@ -81,6 +81,7 @@ class Engine:
         self._lock = threading.Condition()
         self._inbox: list[Sequence] = []
         self._inbox_tokens = 0
+        self._unanswered: set[Sequence] = set()
         self._in_flight: dict[_Key, Sequence] = {}
         self._recent: OrderedDict[_Key, Generation] = OrderedDict()
         self._closing = False
@@ -118,6 +119,7 @@ class Engine:
                 )
             sequence = Sequence(request, time.monotonic_ns(), [waiter])
             self._in_flight[key] = sequence
+            self._unanswered.add(sequence)
             self._inbox.append(sequence)
             self._inbox_tokens += sequence.length
             self._lock.notify()
@@ -200,9 +202,10 @@ class Engine:
         step = self._scheduler.next(
             free_rows=runner.free_rows, free_sources=runner.free_sources, live=len(runner.live), now_ns=now_ns
         )
-        admit = self._still_wanted(step.admit, now_ns)
-        if admit:
-            runner.admit(admit)
+        for batch in step.admit:
+            wanted = self._still_wanted(batch, now_ns)
+            if wanted:
+                runner.admit(wanted)
         if runner.live:
             for finished in runner.step():
                 self._answer(finished)
@@ -280,6 +283,7 @@ class Engine:
                 self._recent.popitem(last=False)
 
     def _forget(self, sequence: Sequence) -> None:
+        self._unanswered.discard(sequence)
         key = (sequence.request.source_ids, sequence.request.params)
         if self._in_flight.get(key) is sequence:
             del self._in_flight[key]
@@ -288,7 +292,8 @@ class Engine:
         """Fail everybody who waits; nothing is accepted from here on."""
         with self._lock:
             self._death = error
-            waiting = [*self._inbox, *self._waiting, *self._runner.live, *self._in_flight.values()]
+            waiting = list(self._unanswered)
+            self._unanswered.clear()
             self._inbox.clear()
             self._in_flight.clear()
         for sequence in waiting:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from glossd.engine.sequence import Sequence
 from glossd.engine.waiting import Room, WaitingQueue
 
+PADDING_SHARE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Admit these, then decode one token for every live row; ``decode`` is false when no row will be live."""
+    """Admit these batches, each one encoder run; then decode one token for every live row, if ``decode``."""
 
-    admit: tuple[Sequence, ...]
+    admit: tuple[tuple[Sequence, ...], ...]
     decode: bool
 
 
 class Scheduler:
-    """Admission within the row, source and padded-token budgets.
+    """Admission within the row, source and token budgets.
 
     A few free rows are not worth an encoder run of their own while others decode: admission waits until an eighth of
     the rows is free or the head of the queue has been passed over ``patience`` times.
@@ -32,15 +35,33 @@ class Scheduler:
 
     def next(self, *, free_rows: int, free_sources: int, live: int, now_ns: int) -> Step:
         """What the next step does, given what is free and how many sequences are live."""
-        admit: list[Sequence] = []
+        taken: list[Sequence] = []
         if len(self._waiting) and self._worthwhile(free_rows, live):
-            room = Room(free_rows, free_sources, self._batch_tokens)
-            admit = self._waiting.take(room, now_ns=now_ns)
-            self._passed_over = 0 if admit else self._passed_over
-        return Step(tuple(admit), live + len(admit) > 0)
+            taken = self._waiting.take(Room(free_rows, free_sources, self._batch_tokens), now_ns=now_ns)
+            self._passed_over = 0 if taken else self._passed_over
+        return Step(tuple(bucket(taken, self._batch_tokens)), live + len(taken) > 0)
 
     def _worthwhile(self, free_rows: int, live: int) -> bool:
         if live == 0 or 8 * free_rows >= self._rows:
             return True
         self._passed_over += 1
         return self._passed_over > self._patience
+
+
+def bucket(sequences: Iterable[Sequence], batch_tokens: int) -> list[tuple[Sequence, ...]]:
+    """Split into batches of like length: padding up to a tenth of a batch, its padded size within ``batch_tokens``.
+
+    A sequence that exceeds ``batch_tokens`` has a batch of its own.
+    """
+    batches: list[tuple[Sequence, ...]] = []
+    batch: list[Sequence] = []
+    tokens = 0
+    for sequence in sorted(sequences, key=lambda entry: entry.length):
+        padded = sequence.length * (len(batch) + 1)
+        wasted = padded - tokens - sequence.length
+        if batch and (padded > batch_tokens or wasted > PADDING_SHARE * padded):
+            batches.append(tuple(batch))
+            batch, tokens = [], 0
+        batch.append(sequence)
+        tokens += sequence.length
+    return [*batches, tuple(batch)] if batch else batches

@@ -1,6 +1,6 @@
-"""The waiting queue: interactive before bulk with ageing, fair between keys, and batches of like length. No tensors.
+"""The waiting queue: interactive before bulk with ageing, fair between keys. No tensors.
 
-Taking a batch looks at a bounded number of sequences, so its cost does not grow with the queue.
+Taking costs the same however long the queue is.
 """
 
 from __future__ import annotations
@@ -15,23 +15,19 @@ from glossd.types import Priority
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What may be admitted now: rows, sources, and source tokens with padding."""
+    """What may be admitted now: rows, sources and source tokens."""
 
     rows: int
     sources: int
-    padded_tokens: int
+    tokens: int
 
 
 class WaitingQueue:
     """Sequences that no row runs yet."""
 
-    def __init__(self, *, ageing_ns: int, window: int = 128) -> None:
-        """``ageing_ns``: a bulk sequence that waited so long goes with the interactive ones.
-
-        ``window``: how many of the most urgent sequences may be reordered by length.
-        """
+    def __init__(self, *, ageing_ns: int) -> None:
+        """``ageing_ns``: a bulk sequence that waited so long goes with the interactive ones."""
         self._ageing_ns = ageing_ns
-        self._window = window
         self._lanes: dict[Priority, OrderedDict[str, deque[Sequence]]] = {
             priority: OrderedDict() for priority in Priority
         }
@@ -54,17 +50,20 @@ class WaitingQueue:
         self.tokens += sequence.length
 
     def take(self, room: Room, *, now_ns: int) -> list[Sequence]:
-        """The most urgent sequence that fits, with others of like length; empty if nothing fits.
+        """The most urgent sequences, in order of urgency, as long as the next one fits; nothing is overtaken.
 
-        The padded size of the batch stays within ``room.padded_tokens`` unless a single sequence exceeds it.
+        Their source tokens stay within ``room.tokens`` unless the first alone exceeds it.
         """
-        candidates = self._pop(min(self._window, 4 * max(room.sources, 1)), now_ns)
-        if not candidates:
-            return []
-        batch = _alike(candidates, room)
-        chosen = set(map(id, batch))
-        for sequence in reversed([entry for entry in candidates if id(entry) not in chosen]):
-            self._put_back(sequence)
+        batch: list[Sequence] = []
+        rows, tokens = room.rows, room.tokens
+        while self._count and len(batch) < room.sources:
+            sequence = self._pop(now_ns)
+            if sequence.beams > rows or (batch and sequence.length > tokens):
+                self._put_back(sequence)
+                break
+            batch.append(sequence)
+            rows -= sequence.beams
+            tokens -= sequence.length
         return batch
 
     def remove(self, unwanted: Callable[[Sequence], bool]) -> list[Sequence]:
@@ -83,13 +82,7 @@ class WaitingQueue:
         self.tokens -= sum(sequence.length for sequence in removed)
         return removed
 
-    def _pop(self, count: int, now_ns: int) -> list[Sequence]:
-        popped: list[Sequence] = []
-        while len(popped) < count and self._count:
-            popped.append(self._pop_one(now_ns))
-        return popped
-
-    def _pop_one(self, now_ns: int) -> Sequence:
+    def _pop(self, now_ns: int) -> Sequence:
         """The next in turn: aged bulk, else interactive, else bulk; keys of one lane take turns."""
         bulk = self._lanes[Priority.BULK]
         lane = self._lanes[Priority.INTERACTIVE] or bulk
@@ -115,18 +108,3 @@ class WaitingQueue:
         lane.move_to_end(key, last=False)
         self._count += 1
         self.tokens += sequence.length
-
-
-def _alike(candidates: list[Sequence], room: Room) -> list[Sequence]:
-    """The first candidate and its nearest neighbours in length, as many as the room allows."""
-    first = candidates[0]
-    if first.beams > room.rows or room.sources < 1:
-        return []
-    batch, rows, longest = [first], first.beams, first.length
-    for other in sorted(candidates[1:], key=lambda entry: abs(entry.length - first.length)):
-        padded = max(longest, other.length) * (len(batch) + 1)
-        if len(batch) < room.sources and rows + other.beams <= room.rows and padded <= room.padded_tokens:
-            batch.append(other)
-            rows += other.beams
-            longest = max(longest, other.length)
-    return batch

@@ -186,3 +186,23 @@ def test_an_interactive_call_does_not_ride_on_a_bulk_twin() -> None:
     for future in (blocker, bulk, interactive):
         future.result(30)
     engine.close()
+
+
+def test_nobody_is_forgotten_when_the_thread_dies_in_the_encoder() -> None:
+    class Failing(EchoModel):
+        def encode(self, *arguments: object) -> None:
+            raise MemoryError("the toy has no memory")
+
+    engine = Engine(Failing())
+    later = time.monotonic_ns() + 10**12
+    futures = []
+    for deadline in (None, later, later + 1):  # three sequences of one key: different deadlines do not share
+        try:
+            futures.append(engine.submit(echo_request([5, 6], deadline_ns=deadline)))
+        except EngineDeadError:
+            break
+    assert futures
+    for future in futures:
+        with pytest.raises(EngineDeadError):
+            future.result(30)
+    engine.close()

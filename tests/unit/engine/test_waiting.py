@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from glossd.engine.scheduler import Scheduler
+from glossd.engine.scheduler import Scheduler, bucket
 from glossd.engine.sequence import Sequence
 from glossd.engine.slots import Slots
 from glossd.engine.waiting import Room, WaitingQueue
@@ -11,7 +11,7 @@ from hypothesis import given, strategies
 
 from tests.unit.engine.toy_model import echo_request
 
-ROOMY = Room(rows=64, sources=64, padded_tokens=10_000)
+ROOMY = Room(rows=64, sources=64, tokens=10_000)
 
 
 def waiting(length: int, *, arrival_ns: int = 0, **changes: object) -> Sequence:
@@ -21,7 +21,7 @@ def waiting(length: int, *, arrival_ns: int = 0, **changes: object) -> Sequence:
 def take_one_by_one(queue: WaitingQueue, now_ns: int = 0) -> list[Sequence]:
     taken: list[Sequence] = []
     while len(queue):
-        taken += queue.take(Room(rows=8, sources=1, padded_tokens=100), now_ns=now_ns)
+        taken += queue.take(Room(rows=8, sources=1, tokens=100), now_ns=now_ns)
     return taken
 
 
@@ -42,28 +42,35 @@ def test_keys_take_turns_however_much_one_of_them_queues() -> None:
     assert order.index("light") <= 1
 
 
-def test_a_batch_holds_the_most_urgent_sequence_and_its_neighbours_in_length() -> None:
-    queue = WaitingQueue(ageing_ns=100)
-    for length in (10, 50, 11, 49, 9, 30):
-        queue.put(waiting(length))
-    batch = queue.take(Room(rows=64, sources=3, padded_tokens=10_000), now_ns=0)
-    assert sorted(sequence.length for sequence in batch) == [9, 10, 11]
-    assert len(queue) == 3
+def test_sequences_of_like_length_are_encoded_together_with_little_padding() -> None:
+    lengths = (10, 50, 11, 49, 9, 30, 10, 51, 1)
+    batches = bucket([waiting(length) for length in lengths], batch_tokens=10_000)
+    assert [[entry.length for entry in batch] for batch in batches] == [[1], [9, 10, 10, 11], [30], [49, 50, 51]]
 
 
-def test_the_padded_size_of_a_batch_stays_within_its_budget() -> None:
+@given(strategies.lists(strategies.integers(1, 400), max_size=60), strategies.integers(50, 2000))
+def test_every_batch_keeps_its_budget_and_padding_and_none_is_lost(lengths: list[int], budget: int) -> None:
+    batches = bucket([waiting(length) for length in lengths], batch_tokens=budget)
+    assert sorted(entry.length for batch in batches for entry in batch) == sorted(lengths)
+    for batch in batches:
+        padded = max(entry.length for entry in batch) * len(batch)
+        assert len(batch) == 1 or padded <= budget
+        assert padded - sum(entry.length for entry in batch) <= 0.1 * padded
+
+
+def test_a_step_takes_source_tokens_within_its_budget() -> None:
     queue = WaitingQueue(ageing_ns=100)
     for length in (10, 12, 14, 16, 18):
         queue.put(waiting(length))
-    batch = queue.take(Room(rows=64, sources=64, padded_tokens=40), now_ns=0)
-    assert max(entry.length for entry in batch) * len(batch) <= 40
+    batch = queue.take(Room(rows=64, sources=64, tokens=40), now_ns=0)
+    assert [entry.length for entry in batch] == [10, 12, 14]
 
 
 def test_a_sequence_longer_than_the_budget_goes_alone() -> None:
     queue = WaitingQueue(ageing_ns=100)
     queue.put(waiting(50))
     queue.put(waiting(50))
-    assert len(queue.take(Room(rows=64, sources=64, padded_tokens=40), now_ns=0)) == 1
+    assert len(queue.take(Room(rows=64, sources=64, tokens=40), now_ns=0)) == 1
 
 
 def test_a_wide_search_is_not_overtaken_for_ever() -> None:
@@ -71,9 +78,9 @@ def test_a_wide_search_is_not_overtaken_for_ever() -> None:
     queue.put(waiting(4, num_beams=8))
     for _ in range(10):
         queue.put(waiting(4))
-    assert queue.take(Room(rows=4, sources=4, padded_tokens=1000), now_ns=0) == []
+    assert queue.take(Room(rows=4, sources=4, tokens=1000), now_ns=0) == []
     assert len(queue) == 11
-    assert queue.take(Room(rows=8, sources=4, padded_tokens=1000), now_ns=0)[0].beams == 8
+    assert queue.take(Room(rows=8, sources=4, tokens=1000), now_ns=0)[0].beams == 8
 
 
 def test_what_is_removed_is_counted_out() -> None:
