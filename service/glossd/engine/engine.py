@@ -87,7 +87,7 @@ class Engine:
         self._closing = False
         self._death: BaseException | None = None
         self._cancelled = self._expired = self._shared = self._cached = 0
-        self._beat_ns = self._swept_ns = time.monotonic_ns()
+        self._beat_ns = self._sweep_due_ns = time.monotonic_ns()
         self._thread = threading.Thread(target=self._run, name=f"glossd-engine-{name}", daemon=True)
         self._thread.start()
 
@@ -225,12 +225,16 @@ class Engine:
         return True
 
     def _discard(self, now_ns: int) -> None:
-        """Take out what is cancelled or too late: from the batch at every step, from the whole queue now and then."""
+        """Take out what is cancelled or too late: from the batch at every step, from the whole queue now and then.
+
+        A sweep costs what the queue is long, so the next one waits fifty times as long as the last one took.
+        """
         with self._lock:
             gone = [sequence for sequence in self._runner.live if sequence.is_unwanted(now_ns)]
-            if now_ns - self._swept_ns > _SWEEP_NS:
-                self._swept_ns = now_ns
+            if now_ns >= self._sweep_due_ns:
                 self._bury(self._waiting.remove(lambda sequence: sequence.is_unwanted(now_ns)))
+                ended_ns = time.monotonic_ns()
+                self._sweep_due_ns = ended_ns + max(_SWEEP_NS, 50 * (ended_ns - now_ns))
             if gone:
                 self._runner.drop(gone)
                 self._bury(gone)
