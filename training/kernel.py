@@ -227,3 +227,18 @@ def bias_silu(states: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = _Silu.apply(states, bias)  # type: ignore[no-untyped-call]
         return result
     return F.silu(states + bias)
+
+
+def adam_fits(start: int, stop: int, live: torch.Tensor) -> bool:
+    """Whether `compiled_adam` can update this range."""
+    return (stop - start) % 16 == 0 and live.dtype == torch.bfloat16 and compiled_library() is not None
+
+
+def compiled_adam(
+    gradients: torch.Tensor, vectors: tuple[torch.Tensor, ...], start: int, stop: int, settings: list[float]
+) -> None:
+    """Adam in one pass over memory: `gradients` [workers, size], `vectors` first and second moment, master (float32
+    [size]) and live (bfloat16 [size]); `settings` as in kernels.cpp.
+    """
+    workers, size = gradients.shape
+    _call(_library().adam, gradients, *vectors, torch.tensor(settings), workers, size, start, stop)

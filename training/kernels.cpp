@@ -283,4 +283,23 @@ void silu_backward(const uint16_t* gradient, const uint16_t* input, const uint16
             narrow(result, input_gradient + i * width + c);
         }
 }
+
+// one Adam update of entries start..stop from the sum of `workers` gradient rows of length `size`; `live` receives the
+// new values in bfloat16. settings: 1 - beta1, 1 - beta2, rate / (1 - beta1^n), 1 / sqrt(1 - beta2^n), epsilon
+void adam(const float* gradients, float* first, float* second, float* master, uint16_t* live, const float* settings,
+          long workers, long size, long start, long stop) {
+    for (long i = start; i < stop; i += kLanes) {
+        Lanes gradient = lanes(gradients + i);
+        for (long worker = 1; worker < workers; ++worker) gradient += lanes(gradients + worker * size + i);
+        const Lanes one = lanes(first + i) + (gradient - lanes(first + i)) * settings[0];
+        const Lanes two = lanes(second + i) + (gradient * gradient - lanes(second + i)) * settings[1];
+        Lanes root;
+        for (int j = 0; j < kLanes; ++j) root[j] = std::sqrt(two[j]);
+        const Lanes value = lanes(master + i) - settings[2] * one / (root * settings[3] + settings[4]);
+        lanes(first + i) = one;
+        lanes(second + i) = two;
+        lanes(master + i) = value;
+        narrow(value, live + i);
+    }
+}
 }

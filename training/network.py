@@ -148,12 +148,17 @@ class Network:
             embedding.index_add_(0, ids.reshape(-1), embedded.grad.flatten(0, 1).float(), alpha=factor)
         return loss, 0.0 if guided is None else float(guided.detach())
 
+    def clear(self, gradients: torch.Tensor) -> None:
+        """Zero what `accumulate` adds to; the rest is overwritten by `collect`."""
+        self.layout.view(gradients, EMBEDDING).zero_()
+        self.layout.view(gradients, OUTPUT_BIAS).zero_()
+
     def collect(self, gradients: torch.Tensor) -> None:
         """Move what the layers' leaves have gathered since the last call into `gradients`."""
         for leaf, offset in self._leaves.values():
-            if leaf.grad is not None:
-                gradients[offset : offset + leaf.numel()].copy_(leaf.grad.reshape(-1))
-                leaf.grad = None
+            part = gradients[offset : offset + leaf.numel()]
+            part.copy_(leaf.grad.reshape(-1)) if leaf.grad is not None else part.zero_()
+            leaf.grad = None
 
     @torch.no_grad()
     def _output_loss(

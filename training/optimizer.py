@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import torch
 
+from training.kernel import adam_fits, compiled_adam
 from training.parameters import EMBEDDING, Layout, Slot
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
+_EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +88,45 @@ class Optimizer:
         return ranges + [(slot.offset, slot.offset + slot.size) for slot in plain[worker::workers]]
 
     @torch.no_grad()
-    def step(self, gradients: list[torch.Tensor], live: torch.Tensor, *, factor: float, number: int) -> None:
-        """Apply one update from the sum of `gradients` (flat float32), with rates times `factor`; `number` counts from
-        1. The updated values are also written to `live`, the low-precision vector that the network reads.
+    def step(self, gradients: torch.Tensor, live: torch.Tensor, *, factor: float, number: int) -> None:
+        """Apply one update from the sum of `gradients` (float32 [workers, size]), with rates times `factor`; `number`
+        counts from 1. The updated values are also written to `live`, the low-precision vector the network reads.
         """
+        width = self.layout.shape.width
+        pad = self.layout.slots[EMBEDDING].size - width
         for start, stop in self.ranges:
-            self._adam(sum_slices(gradients, start, stop), live, start, stop, factor, number)
+            if stop == pad + width:
+                gradients[:, pad:stop] = 0.0  # <pad> stays the zero vector
+            self._adam(gradients, live, start, stop, factor, number)
         for slots in self.matrices:
             if slots:
                 self._muon(slots, gradients, live, factor)
 
     def _adam(
-        self, gradient: torch.Tensor, live: torch.Tensor, start: int, stop: int, factor: float, number: int
+        self, gradients: torch.Tensor, live: torch.Tensor, start: int, stop: int, factor: float, number: int
     ) -> None:
         settings, state = self.settings, self.state
-        if start < self.layout.slots[EMBEDDING].size:
-            pad = self.layout.shape.vocabulary * self.layout.shape.width
-            if stop == pad:
-                gradient[-self.layout.shape.width :] = 0.0  # <pad> stays the zero vector
+        rate = settings.rate * factor / (1 - settings.beta1**number)
+        scale = (1 - settings.beta2**number) ** -0.5
+        if adam_fits(start, stop, live):
+            values = [1 - settings.beta1, 1 - settings.beta2, rate, scale, _EPSILON]
+            vectors = (state.first, state.second, state.master, live)
+            compiled_adam(gradients, vectors, start, stop, values)
+            return
+        gradient = gradients[:, start:stop].sum(0)
         first, second = state.first[start:stop], state.second[start:stop]
         first.lerp_(gradient, 1 - settings.beta1)
         second.mul_(settings.beta2).addcmul_(gradient, gradient, value=1 - settings.beta2)
-        scale = (1 - settings.beta2**number) ** 0.5
-        denominator = second.sqrt().div_(scale).add_(1e-9)
         master = state.master[start:stop]
-        master.addcdiv_(first, denominator, value=-settings.rate * factor / (1 - settings.beta1**number))
+        master.addcdiv_(first, second.sqrt().mul_(scale).add_(_EPSILON), value=-rate)
         live[start:stop].copy_(master)
 
-    def _muon(self, slots: list[Slot], gradients: list[torch.Tensor], live: torch.Tensor, factor: float) -> None:
+    def _muon(self, slots: list[Slot], gradients: torch.Tensor, live: torch.Tensor, factor: float) -> None:
         settings, state = self.settings, self.state
         updates = []
         for slot in slots:
             start, stop = slot.offset, slot.offset + slot.size
-            gradient = sum_slices(gradients, start, stop)
+            gradient = gradients[:, start:stop].sum(0)
             momentum = state.first[start:stop]
             momentum.lerp_(gradient, 1 - settings.momentum)
             updates.append(gradient.lerp_(momentum, settings.momentum).view(slot.shape))
@@ -136,11 +144,3 @@ class Optimizer:
         spans = self.ranges + [(s.offset, s.offset + s.size) for slots in self.matrices for s in slots]
         for start, stop in spans:
             self.state.average[start:stop].lerp_(self.state.master[start:stop], 1 - decay)
-
-
-def sum_slices(vectors: list[torch.Tensor], start: int, stop: int) -> torch.Tensor:
-    """Sum of the same slice of several vectors, as a new tensor."""
-    total = vectors[0][start:stop].clone()
-    for vector in vectors[1:]:
-        total.add_(vector[start:stop])
-    return total

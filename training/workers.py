@@ -37,7 +37,7 @@ class TrainSettings:
     guidance_steps: int = 4000
     smoothing: float = 0.1
     average_every: int = 8
-    average_decay: float = 0.97
+    average_decay: float = 0.95
     last_step: int | None = None
     until: datetime | None = None
     decay_seconds: float = 0.0
@@ -146,7 +146,7 @@ class Worker:
     def _step(self, epoch: Epoch, step: Step) -> bool:
         settings, position = self.settings, self.position
         gradients = self.shared.gradients[self.number]
-        gradients.zero_()
+        self.network.clear(gradients)
         self._accumulate(epoch, step, gradients)
         if self.number == 0:
             now = datetime.now()
@@ -154,7 +154,7 @@ class Worker:
             self.shared.control[1] = self._stop or settings.finished(position.step + 1, now)
         self.barrier.wait()
         factor, stop = self.shared.control.tolist()
-        self.optimizer.step(list(self.shared.gradients), self.shared.live, factor=factor, number=position.step + 1)
+        self.optimizer.step(self.shared.gradients, self.shared.live, factor=factor, number=position.step + 1)
         if position.step % settings.average_every == 0:
             decay = min(settings.average_decay, (position.step + 1) / (position.step + 100))
             self.optimizer.average(decay)

@@ -18,7 +18,7 @@ def run(workers: int, steps: int = 3) -> tuple[Layout, State, torch.Tensor]:
     settings = OptimizerSettings(iterations=5, decay=0.1)
     optimizers = [Optimizer(layout, state, settings, worker=i, workers=workers) for i in range(workers)]
     for number in range(1, steps + 1):
-        gradients = [torch.randn(layout.size, generator=generator)]
+        gradients = torch.randn(layout.size, generator=generator)[None]
         for optimizer in optimizers:
             optimizer.step(gradients, live, factor=1.0, number=number)
     return layout, state, live

@@ -48,7 +48,7 @@ def write_corpus(directory: Path, pairs: int = 200) -> None:
 
 def prepare_settings(corpus: Path, work: Path) -> PrepareSettings:
     """Tiny piece models, one epoch of each kind."""
-    return PrepareSettings(corpus, corpus, work, source_size=480, target_size=520, general_epochs=1, news_epochs=1)
+    return PrepareSettings(corpus, corpus, work, source_size=540, target_size=640, general_epochs=1, news_epochs=1)
 
 
 def train_settings(work: Path, last_step: int, *, save_seconds: float = 1e9) -> TrainSettings:
