@@ -19,7 +19,7 @@ BUILD_FLAGS ?=
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format protos constraints wheel image image-test clean distclean
+.PHONY: help install demo test parity check lint format protos constraints wheel image image-test clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ demo: install ## start a server with the embedded model, send it an article, pri
 
 test: install ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+parity: install ## the long form of the parity tests: 200 segments each of greedy and beams 2, 4, 6, every family
+	GLOSSD_PARITY=full $(BIN)/python -m pytest tests/parity $(PYTEST_FLAGS)
 
 check: lint test ## what CI runs: lint, types, proto lint, then the tests (layers and stubs are among them)
 
