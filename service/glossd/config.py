@@ -41,7 +41,7 @@ class ServerSettings(_Part):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    max_message_bytes: int = Field(default=4 << 20, ge=1024, le=1 << 30, description="Largest request message.")
+    max_message_bytes: int = Field(default=16 << 20, ge=1024, le=1 << 30, description="Largest request message.")
     max_characters: int = Field(default=1_000_000, ge=1, description="Longest document.")
     max_documents: int = Field(default=64, ge=1, le=10_000, description="Most documents in one Translate call.")
     max_calls_in_flight: int = Field(default=256, ge=1, description="Calls served at once; more are refused.")

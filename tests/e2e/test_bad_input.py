@@ -28,7 +28,7 @@ from tests.toys import toy_hub
 
 TIMEOUT_SECONDS = 50
 TEXT = "The council met on Monday. It decided to build a bridge. The bridge will open in 2027."
-MAX_MESSAGE_BYTES = 16 << 20
+MAX_MESSAGE_BYTES = Settings().server.max_message_bytes
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_a_model_there_is_not_is_not_found(changes: dict[str, Any], real: 
 
 async def test_a_message_that_is_too_large_is_refused_by_the_transport() -> None:
     async with serving() as toy:
-        code, _ = await refused(toy.endpoint, digest_request(document={"text": "x" * 10_000_000}))
+        code, _ = await refused(toy.endpoint, digest_request(document={"text": "x" * 20_000_000}))
         assert code == "RESOURCE_EXHAUSTED"
 
 

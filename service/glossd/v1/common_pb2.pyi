@@ -347,7 +347,9 @@ class SummaryOptions(_message.Message):
     method: Global___SummaryMethod.ValueType
     """Optional. Default: SUMMARY_METHOD_AUTO."""
     words: _builtins.int
-    """At most this many words (characters where the language writes no spaces), 1 to 5,000."""
+    """About this many words, 1 to 5,000: within 15 % where whole sentences allow it. Where a language writes no spaces,
+    1.7 characters count as a word.
+    """
     sentences: _builtins.int
     """At most this many sentences, 1 to 500."""
     ratio: _builtins.float
