@@ -43,7 +43,10 @@ _TABLE: tuple[Language, ...] = (
     Language("ko", "Korean", "Kore", "ko", "ko_KR", "ko", "kor_Hang"),
 )
 
-_ALIASES: dict[str, str] = {"zh": "zh-hans", "zh-cn": "zh-hans", "zh-sg": "zh-hans", "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant"}
+_ALIASES: dict[str, str] = {
+    **dict.fromkeys(["zh", "zh-cn", "zh-sg"], "zh-hans"),
+    **dict.fromkeys(["zh-tw", "zh-hk", "zh-mo"], "zh-hant"),
+}
 _BY_CODE: dict[str, Language] = {language.code.lower(): language for language in _TABLE}
 
 

@@ -77,7 +77,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001 - the API's own word
+class Warning:
     """One warning; ``source`` is where in the source text, if anywhere."""
 
     code: WarningCode

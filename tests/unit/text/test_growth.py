@@ -52,10 +52,19 @@ ATTACKS = {
 }
 
 
+TRIES = 4
+"""A busy machine can make any one measurement slow, but not work that is linear each time."""
+
+
 def seconds(work: Callable[[str], object], text: str) -> float:
-    start = time.process_time()
+    start = time.thread_time()
     work(text)
-    return time.process_time() - start
+    return time.thread_time() - start
+
+
+def grows_with_length(work: Callable[[str], object], small: str, large: str) -> bool:
+    """Whether ``large``, GROWTH times as long, ever takes less than BOUND times what ``small`` takes."""
+    return any(seconds(work, large) <= BOUND * seconds(work, small) + FREE_SECONDS for _ in range(TRIES))
 
 
 def road(text: str) -> object:
@@ -89,16 +98,12 @@ def sentence(text: str) -> object:
 def test_time_grows_with_length(attack: str, work: Callable[[str], object]) -> None:
     unit = ATTACKS[attack]
     small = unit * (SMALL // len(unit))
-    once = seconds(work, small)
-    assert seconds(work, small * GROWTH) <= BOUND * once + FREE_SECONDS
+    assert grows_with_length(work, small, small * GROWTH)
 
 
 def test_cleaning_a_tower_of_marks_grows_with_length() -> None:
-    once = seconds(lambda text: clean(text, field="text"), "a" + "\u0316\u0301" * SMALL)
-    assert (
-        seconds(lambda text: clean(text, field="text"), "a" + "\u0316\u0301" * SMALL * GROWTH)
-        <= BOUND * once + FREE_SECONDS
-    )
+    tower = "\u0316\u0301" * SMALL
+    assert grows_with_length(lambda text: clean(text, field="text"), "a" + tower, "a" + tower * GROWTH)
 
 
 @pytest.mark.parametrize("unit", ["w", "a, ", "a ", "。", "a. “"])
@@ -124,4 +129,5 @@ def test_a_word_of_a_million_letters_and_a_hundred_thousand_lines_go_through() -
 def test_detection_takes_the_same_time_for_any_length() -> None:
     detector = LanguageDetector(["en"])
     detector.preload()
-    assert seconds(lambda text: detector.detect(text), "word " * 1_000_000) < 1.0
+    words = "word " * 30_000
+    assert grows_with_length(detector.detect, words, words * 30)
