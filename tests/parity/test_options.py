@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +85,26 @@ def _with_end(value: Any, end: int) -> Any:
     if isinstance(value, tuple):
         return tuple(end if item == END else item for item in value)
     return end if value == END and isinstance(value, int) else value
+
+
+def test_a_vocabulary_whose_tail_is_ruled_out_is_decoded_without_it(tmp_path: Path) -> None:
+    """As in a joint vocabulary with the target's pieces first: the projection ends where the bias bars the rest."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    reference = AutoModelForSeq2SeqLM.from_pretrained(make_checkpoint("marian", tmp_path), local_files_only=True).eval()
+    reference.final_logits_bias[0, 400:] = -1e4
+    reference.save_pretrained(tmp_path)
+    checkpoint = load_checkpoint(str(tmp_path), settings=LoadSettings(dtype="float32", device="cpu"))
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    requests = []
+    for number, segment in enumerate(parity_segments(48)):
+        source = tokenizer.encode(segment, source_language="en", target_language="zh-Hans")
+        penalty = (1.0, 1.3)[number // 4 % 2]
+        asked = params_of(model.info, num_beams=(1, 2, 4, 6)[number % 4], repetition_penalty=penalty)
+        requests.append(GenerationRequest(source, asked))
+    together = decode_in_crowd(model, requests, rows=20, seed=5)
+    for request, ours in zip(requests, together, strict=True):
+        alone = generate_alone(reference, request.source_ids, request.params)
+        assert ours.token_ids == alone.token_ids
+        assert ours.score == pytest.approx(alone.score, abs=1e-4)
+        assert max(ours.token_ids) < 400

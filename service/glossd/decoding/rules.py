@@ -51,12 +51,14 @@ class RepetitionPenalty:
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
-        tokens = context.history[self.rows]
-        past = torch.arange(tokens.shape[1], device=tokens.device) >= context.lengths[self.rows, None]
-        tokens = torch.where(past, tokens[:, :1], tokens)
-        chosen = scores[self.rows].gather(1, tokens)
-        chosen = torch.where(chosen < 0, chosen * self.penalty, chosen / self.penalty)
-        scores[self.rows[:, None], tokens] = chosen
+        tokens, lengths = context.history[self.rows], context.lengths[self.rows, None]
+        if int(tokens[:, 0].max()) >= scores.shape[1]:  # the start token stands behind the last one that can follow
+            tokens, lengths = tokens[:, 1:], lengths - 1
+        counted = torch.arange(tokens.shape[1], device=tokens.device) < lengths
+        tokens = torch.where(counted, tokens, tokens[:, :1]).clamp(max=scores.shape[1] - 1)
+        before = scores[self.rows].gather(1, tokens)
+        after = torch.where(before < 0, before * self.penalty, before / self.penalty)
+        scores[self.rows[:, None], tokens] = torch.where(lengths > 0, after, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,24 @@ class BannedTokens:
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
-        scores[self.rows[:, None], self.tokens] = _NEVER
+        scores[self.rows[:, None], self.tokens[self.tokens < scores.shape[1]]] = _NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class OnceAtMost:
+    """Tokens that are never chosen a second time, such as placeholders for spans that are put back afterwards."""
+
+    rows: Tensor
+    tokens: Tensor
+    shift_free: ClassVar[bool] = True
+
+    def apply(self, scores: Tensor, context: Context) -> None:
+        """See :class:`LogitRule`."""
+        history = context.history[self.rows]
+        counted = torch.arange(history.shape[1], device=history.device) < context.lengths[self.rows, None]
+        seen = ((history[:, :, None] == self.tokens) & counted[:, :, None]).any(1)
+        row, token = seen.nonzero(as_tuple=True)
+        scores[self.rows[row], self.tokens[token]] = _NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +183,7 @@ def build_rules(params: Sequence[GenerationParams], *, device: torch.device) -> 
     Rows that ask for the same thing share one rule, so the number of rules does not grow with the rows.
     """
     rules: list[LogitRule] = []
-    for collect in (_repetition, _ngrams, _bad_words, _minimum, _first, _last, _suppressed, _normal):
+    for collect in (_repetition, _ngrams, _bad_words, _once, _minimum, _first, _last, _suppressed, _normal):
         groups: dict[object, list[int]] = defaultdict(list)
         wanted: dict[object, Callable[[Tensor], list[LogitRule]]] = {}
         for row, asked in enumerate(params):
@@ -205,6 +224,13 @@ def _bad_words(params: GenerationParams, device: torch.device) -> _Found:
         return [BannedTokens(rows, torch.tensor(single, device=device)), *rules] if single else rules
 
     return (params.bad_words, params.eos_token_ids), build
+
+
+def _once(params: GenerationParams, device: torch.device) -> _Found:
+    tokens = params.once
+    if not tokens:
+        return None
+    return tokens, lambda rows: [OnceAtMost(rows, torch.tensor(tokens, device=device))]
 
 
 def _minimum(params: GenerationParams, device: torch.device) -> _Found:

@@ -32,6 +32,8 @@ from glossd.models.layers import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_BARRED = -9.9e3  # above -1e4, which half precision does not keep to the digit
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderLayer:
@@ -79,15 +81,14 @@ class BartModel:
         modules: Any = model
         encoder, decoder = modules.get_encoder(), modules.get_decoder()
         activation = modules.config.activation_function
-        self._kernels = compute.kernels
+        self._kernels, self._cache_dtype = compute.kernels, compute.cache_dtype
         self._source_embedding = self._embedding(encoder, modules.config)
         self._target_embedding = self._embedding(decoder, modules.config)
         self._encoder = [_encoder_layer(layer, compute.make_linear, activation) for layer in encoder.layers]
         self._decoder = [_decoder_layer(layer, compute.make_linear, activation) for layer in decoder.layers]
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
-        bias = getattr(modules, "final_logits_bias", None)
-        self._head = compute.make_linear(modules.lm_head.weight.detach(), None if bias is None else bias.detach()[0])
+        self._head = compute.make_linear(*_head(modules))
 
     @classmethod
     def from_transformers(
@@ -104,8 +105,7 @@ class BartModel:
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
-        tokens = self._target_embedding.tokens
-        return KVCache(shape, dtype=tokens.dtype, device=tokens.device)
+        return KVCache(shape, dtype=self._cache_dtype, device=self._target_embedding.tokens.device)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
@@ -234,6 +234,22 @@ def _decoder_layer(layer: Any, make: MakeLinear, activation: str) -> DecoderLaye
 def _self_attention(attention: Any, make: MakeLinear) -> SelfAttention:
     qkv = fuse(make, attention.q_proj, attention.k_proj, attention.v_proj)
     return SelfAttention(qkv, fuse(make, attention.out_proj), heads=attention.num_heads)
+
+
+def _head(modules: Any) -> tuple[Tensor, Tensor | None]:
+    """Weight (V, E) and bias (V,) of the output projection, without a tail that the bias rules out.
+
+    A joint vocabulary with the target's pieces first bars the source's by a bias of -1e4: their probability is 0
+    in float32, so the projection may end before them.
+    """
+    weight: Tensor = modules.lm_head.weight.detach()
+    biases = getattr(modules, "final_logits_bias", None)
+    if biases is None:
+        return weight, None
+    bias: Tensor = biases.detach()[0]
+    open_to_choice = (bias > _BARRED).nonzero()
+    count = int(open_to_choice[-1]) + 1 if len(open_to_choice) else len(bias)
+    return weight[:count], bias[:count]
 
 
 def _optional_norm(stack: Any, name: str) -> LayerNorm | None:

@@ -111,8 +111,8 @@ class KVCache:
     def write_cross(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Store one layer's cross ``keys`` and ``values``, each (B, H, L, D), at source numbers ``slots`` (B,)."""
         time = keys.shape[2]
-        self._cross.keys[layer, slots, :, :time] = keys
-        self._cross.values[layer, slots, :, :time] = values
+        self._cross.keys[layer, slots, :, :time] = keys.to(self._cross.keys.dtype)
+        self._cross.values[layer, slots, :, :time] = values.to(self._cross.values.dtype)
 
     def cross_store(self, layer: int) -> tuple[Tensor, Tensor]:
         """All of one layer's cross keys and values, contiguous (sources, H, capacity, D)."""

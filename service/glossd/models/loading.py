@@ -143,11 +143,16 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
         dtype=placement.dtype,
         device=placement.device,
         size_bytes=verified.size,
-        tasks=_TASKS.get(verified.model_type, _EVERY_TASK),
+        tasks=family_tasks(verified.model_type),
         source_language_codes=tokenizer.source_language_codes,
         target_language_codes=tokenizer.target_language_codes,
     )
     return Checkpoint(model, tokenizer, facts)
+
+
+def family_tasks(model_type: str) -> tuple[str, ...]:
+    """What models of this type may be used for: "translation", "summarization" or both."""
+    return _TASKS.get(model_type, _EVERY_TASK)
 
 
 def _load_transformers(verified: VerifiedCheckpoint, placement: Placement) -> PreTrainedModel:

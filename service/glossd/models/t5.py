@@ -161,7 +161,7 @@ class T5Model:
         self._decoder = [_decoder_layer(block.layer, config, compute.make_linear) for block in decoder.block]
         self._encoder_norm = RMSNorm.of(encoder.final_layer_norm)
         self._decoder_norm = RMSNorm.of(decoder.final_layer_norm)
-        self._kernels = compute.kernels
+        self._kernels, self._cache_dtype = compute.kernels, compute.cache_dtype
         self._head = compute.make_linear(modules.lm_head.weight.detach(), None)
         self._head_scale = config.d_model**-0.5 if self._scales_head(config) else 1.0
 
@@ -182,7 +182,7 @@ class T5Model:
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
-        return KVCache(shape, dtype=self._target_tokens.dtype, device=self._target_tokens.device)
+        return KVCache(shape, dtype=self._cache_dtype, device=self._target_tokens.device)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:

@@ -88,6 +88,12 @@ class Tokenizer:
         return self._largest_id
 
     @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """The checkpoint's own tokens and their ids."""
+        table: dict[str, int] = self._tokenizer.get_vocab()
+        return table
+
+    @property
     def window(self) -> int:
         """Largest number of source tokens with special tokens and prompt; 0 for no fixed limit."""
         return self._facts.window

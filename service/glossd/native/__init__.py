@@ -18,6 +18,8 @@ _FLOAT = ctypes.c_float
 _SIGNATURES: dict[str, tuple[type, ...]] = {
     "attend": (_POINTER, _SIZE, *[_POINTER] * 5, _SIZE, _POINTER, _POINTER, *[_SIZE] * 4, _FLOAT),
     "append": (_POINTER, _POINTER, _SIZE, *[_POINTER] * 3, *[_SIZE] * 4),
+    "attend_bfloat": (_POINTER, _SIZE, *[_POINTER] * 5, _SIZE, _POINTER, _POINTER, *[_SIZE] * 4, _FLOAT),
+    "append_bfloat": (_POINTER, _POINTER, _SIZE, *[_POINTER] * 3, *[_SIZE] * 4),
     "quantize": (*[_POINTER] * 3, _SIZE, _SIZE),
     "scale": (*[_POINTER] * 3, *[_SIZE] * 3),
     "add_norm": (*[_POINTER] * 4, _FLOAT, _POINTER, _POINTER, _SIZE, _SIZE),
@@ -38,6 +40,8 @@ class Kernels:
             function.argtypes, function.restype = arguments, None
         self.attend = library.glossd_attend
         self.append = library.glossd_append
+        self.attend_bfloat = library.glossd_attend_bfloat
+        self.append_bfloat = library.glossd_append_bfloat
         self.quantize = library.glossd_quantize
         self.scale = library.glossd_scale
         self.add_norm = library.glossd_add_norm

@@ -59,14 +59,6 @@ INLINE float error_function(float x)
     return x < 0.0f ? -result : result;
 }
 
-INLINE float dot(const float *a, const float *b, int64_t width)
-{
-    float sum = 0.0f;
-    for (int64_t i = 0; i < width; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
 /* Softmax of `count` scores in place. */
 INLINE void softmax(float *scores, int64_t count)
 {
@@ -85,60 +77,87 @@ INLINE void softmax(float *scores, int64_t count)
         scores[t] *= share;
 }
 
-INLINE void attend_one(const float *query, const float *keys, const float *values, const float *bias, float *context,
-                       float *scores, int64_t width, int64_t count, float scale)
+/* Stored keys and values are float32 or bfloat16, the upper half of a float32. */
+INLINE float from_float(float stored) { return stored; }
+INLINE float from_bfloat(uint16_t stored)
 {
-    for (int64_t t = 0; t < count; t++)
-        scores[t] = dot(query, keys + t * width, width) * scale;
-    if (bias)
-        for (int64_t t = 0; t < count; t++)
-            scores[t] += bias[t];
-    softmax(scores, count);
-    for (int64_t i = 0; i < width; i++)
-        context[i] = 0.0f;
-    for (int64_t t = 0; t < count; t++) {
-        float share = scores[t];
-        const float *value = values + t * width;
-        for (int64_t i = 0; i < width; i++)
-            context[i] += share * value[i];
+    Word word = { .bits = (uint32_t)stored << 16 };
+    return word.value;
+}
+INLINE float to_float(float value) { return value; }
+INLINE uint16_t to_bfloat(float value)
+{
+    Word word = { value };
+    uint32_t rounded = (word.bits + 0x7fffu + ((word.bits >> 16) & 1u)) >> 16;
+    return is_nan(value) ? 0x7fc0u : (uint16_t)rounded;
+}
+
+/* Defines, for one stored type:
+ *
+ * glossd_attendX: attention of one query a row over its own entry of a store (entries, heads, capacity, width).
+ *   queries: row r, head h at queries + r * query_stride + h * width. entries[r] names the row's entry, counts[r] how many
+ *   positions of it are seen. bias: NULL, or (rows, heads, bias_stride). context: (rows, heads, width). scores: scratch for
+ *   the largest count.
+ * glossd_appendX: write each row's key and value (heads, width), found at `stride` floats from row to row, at its own
+ *   position of the entry that has the row's number. */
+#define DEFINE_ATTENTION(SUFFIX, STORED, FROM, TO)                                                                    \
+    INLINE void attend_one##SUFFIX(const float *restrict query, const STORED *restrict keys,                          \
+                                   const STORED *restrict values, const float *restrict bias, float *restrict context,\
+                                   float *restrict scores, int64_t width, int64_t count, float scale)                 \
+    {                                                                                                                 \
+        for (int64_t t = 0; t < count; t++) {                                                                         \
+            float sum = 0.0f;                                                                                         \
+            for (int64_t i = 0; i < width; i++)                                                                       \
+                sum += query[i] * FROM(keys[t * width + i]);                                                          \
+            scores[t] = sum * scale;                                                                                  \
+        }                                                                                                             \
+        if (bias)                                                                                                     \
+            for (int64_t t = 0; t < count; t++)                                                                       \
+                scores[t] += bias[t];                                                                                 \
+        softmax(scores, count);                                                                                       \
+        for (int64_t i = 0; i < width; i++)                                                                           \
+            context[i] = 0.0f;                                                                                        \
+        for (int64_t t = 0; t < count; t++)                                                                           \
+            for (int64_t i = 0; i < width; i++)                                                                       \
+                context[i] += scores[t] * FROM(values[t * width + i]);                                                \
+    }                                                                                                                 \
+    KERNEL void glossd_attend##SUFFIX(const float *queries, int64_t query_stride, const STORED *keys,                 \
+                                      const STORED *values, const int64_t *entries, const int64_t *counts,            \
+                                      const float *bias, int64_t bias_stride, float *context, float *scores,          \
+                                      int64_t rows, int64_t heads, int64_t capacity, int64_t width, float scale)      \
+    {                                                                                                                 \
+        for (int64_t r = 0; r < rows; r++)                                                                            \
+            for (int64_t h = 0; h < heads; h++) {                                                                     \
+                const STORED *key = keys + (entries[r] * heads + h) * capacity * width;                               \
+                const STORED *value = values + (entries[r] * heads + h) * capacity * width;                           \
+                const float *query = queries + r * query_stride + h * width;                                          \
+                const float *offset = bias ? bias + (r * heads + h) * bias_stride : 0;                                \
+                float *out = context + (r * heads + h) * width;                                                       \
+                if (width == 64)                                                                                      \
+                    attend_one##SUFFIX(query, key, value, offset, out, scores, 64, counts[r], scale);                 \
+                else if (width == 32)                                                                                 \
+                    attend_one##SUFFIX(query, key, value, offset, out, scores, 32, counts[r], scale);                 \
+                else                                                                                                  \
+                    attend_one##SUFFIX(query, key, value, offset, out, scores, width, counts[r], scale);              \
+            }                                                                                                         \
+    }                                                                                                                 \
+    KERNEL void glossd_append##SUFFIX(const float *new_keys, const float *new_values, int64_t stride, STORED *keys,   \
+                                      STORED *values, const int64_t *positions, int64_t rows, int64_t heads,          \
+                                      int64_t capacity, int64_t width)                                                \
+    {                                                                                                                 \
+        for (int64_t r = 0; r < rows; r++)                                                                            \
+            for (int64_t h = 0; h < heads; h++) {                                                                     \
+                const int64_t target = ((r * heads + h) * capacity + positions[r]) * width;                           \
+                const int64_t origin = r * stride + h * width;                                                        \
+                for (int64_t i = 0; i < width; i++) {                                                                 \
+                    keys[target + i] = TO(new_keys[origin + i]);                                                      \
+                    values[target + i] = TO(new_values[origin + i]);                                                  \
+                }                                                                                                     \
+            }                                                                                                         \
     }
-}
 
-/* Attention of one query a row over its own entry of a store (entries, heads, capacity, width).
- * queries: row r, head h at queries + r * query_stride + h * width. entries[r] names the row's entry, counts[r] how many
- * positions of it are seen. bias: NULL, or (rows, heads, bias_stride). context: (rows, heads, width).
- * scores: scratch for the largest count. */
-KERNEL void glossd_attend(const float *queries, int64_t query_stride, const float *keys, const float *values,
-                          const int64_t *entries, const int64_t *counts, const float *bias, int64_t bias_stride,
-                          float *context, float *scores, int64_t rows, int64_t heads, int64_t capacity, int64_t width,
-                          float scale)
-{
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t h = 0; h < heads; h++) {
-            const int64_t start = (entries[r] * heads + h) * capacity * width;
-            const float *query = queries + r * query_stride + h * width;
-            const float *offset = bias ? bias + (r * heads + h) * bias_stride : 0;
-            float *out = context + (r * heads + h) * width;
-            if (width == 64)
-                attend_one(query, keys + start, values + start, offset, out, scores, 64, counts[r], scale);
-            else if (width == 32)
-                attend_one(query, keys + start, values + start, offset, out, scores, 32, counts[r], scale);
-            else
-                attend_one(query, keys + start, values + start, offset, out, scores, width, counts[r], scale);
-        }
-}
-
-/* Write each row's key and value (heads, width), found at `stride` floats from row to row, at its own position. */
-KERNEL void glossd_append(const float *new_keys, const float *new_values, int64_t stride, float *keys, float *values,
-                          const int64_t *positions, int64_t rows, int64_t heads, int64_t capacity, int64_t width)
-{
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t h = 0; h < heads; h++) {
-            const int64_t target = ((r * heads + h) * capacity + positions[r]) * width;
-            memcpy(keys + target, new_keys + r * stride + h * width, width * sizeof(float));
-            memcpy(values + target, new_values + r * stride + h * width, width * sizeof(float));
-        }
-}
+DEFINE_ATTENTION(, float, from_float, to_float)
+DEFINE_ATTENTION(_bfloat, uint16_t, from_bfloat, to_bfloat)
 
 /* Round each row (width) to int8 with the row's largest magnitude at 127; steps[r] is what one level is worth. */
 KERNEL void glossd_quantize(const float *rows_in, int8_t *rounded, float *steps, int64_t rows, int64_t width)
