@@ -209,8 +209,8 @@ class GenerationParams:
 
     ``forced_bos_token_id`` is the first generated token (a target language, for multilingual models);
     ``forced_eos_token_id`` is put where the length limit falls. ``suppressed`` token ids are never produced;
-    ``bad_words`` are token sequences that are never completed. ``renormalize`` makes what the rules leave sum to one
-    again, which moves beam scores.
+    ``bad_words`` are token sequences that are never completed; ``once`` are tokens that are produced once at most.
+    ``renormalize`` makes what the rules leave sum to one again, which moves beam scores.
     """
 
     decoder_start_token_id: int
@@ -226,6 +226,7 @@ class GenerationParams:
     forced_eos_token_id: int | None = None
     suppressed: tuple[int, ...] = ()
     bad_words: tuple[tuple[int, ...], ...] = ()
+    once: tuple[int, ...] = ()
     renormalize: bool = False
 
 
