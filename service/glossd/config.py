@@ -57,7 +57,8 @@ class EngineSettings(_Part):
     sources: int = Field(default=64, ge=1, le=4096, description="Encoded segments in flight.")
     batch_tokens: int = Field(default=4096, ge=1, description="Source tokens with padding in one encoder call.")
     queue_tokens: int = Field(default=2_000_000, ge=1, description="Source tokens that may wait; more are refused.")
-    threads: int = Field(default=0, ge=0, le=1024, description="Compute threads; 0 takes all cores.")
+    threads: int = Field(default=0, ge=0, le=1024, description="Compute threads of a worker; 0 shares the cores out.")
+    workers: int = Field(default=0, ge=0, le=256, description="Engines over one model; 0 takes one for each CPU core.")
     cache_entries: int = Field(default=2048, ge=0, description="Finished segments kept for identical ones; 0 for none.")
     ageing_seconds: float = Field(
         default=2.0, ge=0, le=3600, description="Wait after which BULK work goes with INTERACTIVE work."

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from glossd.decoding.search import Hypothesis
-from glossd.engine.runner import Finished, Runner, StepCounters
+from glossd.engine.runner import Finished, Runner
 from glossd.engine.scheduler import Scheduler
 from glossd.engine.sequence import Sequence
+from glossd.engine.statistics import EngineStatistics
 from glossd.engine.waiting import WaitingQueue
 from glossd.errors import DeadlineError, DrainingError, EngineDeadError, InvalidInputError, OverloadedError
 from glossd.models.base import ModelInfo, Seq2SeqModel
@@ -25,6 +26,8 @@ from glossd.types import Generation, GenerationParams, GenerationRequest, Priori
 class EngineLimits:
     """What an engine may hold at once: decoder rows, sources, padded source tokens an encoder run, queued tokens,
     recent results, the age at which bulk work goes with interactive work, and compute threads (0: leave as they are).
+
+    ``workers`` is how many such engines a pool runs (0: as many as there are cores on a CPU, else one).
     """
 
     rows: int = 64
@@ -34,24 +37,7 @@ class EngineLimits:
     cache_entries: int = 2048
     ageing_seconds: float = 2.0
     threads: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatistics:
-    """A moment's view of an engine, for metrics."""
-
-    waiting: int
-    waiting_tokens: int
-    live_sequences: int
-    live_rows: int
-    rows: int
-    cancelled: int
-    expired: int
-    shared: int
-    cached: int
-    cache_bytes: int
-    beat_ns: int
-    counters: StepCounters
+    workers: int = 0
 
 
 _SWEEP_NS = 50_000_000

@@ -19,6 +19,7 @@ from glossd.decoding.rules import Context, LogitRule, Renormalize, build_rules
 from glossd.decoding.search import Greedy, Hypothesis, Search, SearchKey, peak
 from glossd.engine.sequence import Sequence, Status
 from glossd.engine.slots import Move, Slots
+from glossd.engine.statistics import StepCounters
 from glossd.errors import ModelOutputError
 from glossd.models.base import Seq2SeqModel
 from glossd.native import load_kernels
@@ -43,20 +44,6 @@ class _Group:
     sequences: list[Sequence] = field(default_factory=list)
     grid: Tensor | None = None
     whole: bool = False
-
-
-@dataclass(slots=True)
-class StepCounters:
-    """What the runner did so far, for metrics and benchmarks."""
-
-    steps: int = 0
-    row_steps: int = 0
-    encoder_runs: int = 0
-    source_tokens: int = 0
-    padded_source_tokens: int = 0
-    output_tokens: int = 0
-    encode_ns: int = 0
-    decode_ns: int = 0
 
 
 class Runner:

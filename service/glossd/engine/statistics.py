@@ -1,0 +1,47 @@
+"""What an engine counts, for metrics and benchmarks. No behaviour but adding up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(slots=True)
+class StepCounters:
+    """What the runner did so far, for metrics and benchmarks."""
+
+    steps: int = 0
+    row_steps: int = 0
+    encoder_runs: int = 0
+    source_tokens: int = 0
+    padded_source_tokens: int = 0
+    output_tokens: int = 0
+    encode_ns: int = 0
+    decode_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """A moment's view of an engine, for metrics."""
+
+    waiting: int
+    waiting_tokens: int
+    live_sequences: int
+    live_rows: int
+    rows: int
+    cancelled: int
+    expired: int
+    shared: int
+    cached: int
+    cache_bytes: int
+    beat_ns: int
+    counters: StepCounters
+
+
+def total(parts: Sequence[EngineStatistics]) -> EngineStatistics:
+    """Several engines added up; the beat is that of the one that was silent longest."""
+    counters = StepCounters(
+        *(sum(getattr(part.counters, item.name) for part in parts) for item in fields(StepCounters))
+    )
+    sums = {item.name: sum(getattr(part, item.name) for part in parts) for item in fields(EngineStatistics)[:-2]}
+    return EngineStatistics(**sums, beat_ns=min(part.beat_ns for part in parts), counters=counters)
