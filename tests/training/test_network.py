@@ -114,6 +114,6 @@ def test_an_exported_directory_loads_and_reads_text_as_the_training_did(prepared
         expected = model.float()(input_ids=batch.source, decoder_input_ids=batch.inputs).logits
         found = Network(Layout(shape), flat).logits(batch)
     assert torch.allclose(found, expected[..., : shape.target_vocabulary], atol=2e-3)
-    generate: Any = model.generate
-    output = generate(ids, max_length=12, num_beams=4)
+    untyped: Any = model
+    output = untyped.generate(ids, max_length=12, num_beams=4)
     assert int(output[0, 1:].max()) < vocabulary.target_size
