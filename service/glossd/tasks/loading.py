@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from glossd.config import EngineSettings, ModelSettings
 from glossd.errors import InvalidInputError, ModelFilesError
-from glossd.models.hub import EMBEDDED
+from glossd.models.converted import is_converted
+from glossd.models.hub import EMBEDDED, locate
 from glossd.tasks.canary import check_canary
 from glossd.tasks.served import KnownModel, ModelTask, ServedModel
 from glossd.telemetry.metrics import EngineReading
@@ -79,6 +80,21 @@ class CheckpointLoader:
         return served
 
     def _load(self, known: KnownModel) -> ServedModel:
+        directory = locate(known.source, cache_dir=self._models.cache_dir, offline=self._models.offline)
+        if not is_converted(directory):
+            return self._load_original(known)
+        from glossd.tasks.converted import load_converted  # only where it is used
+
+        return load_converted(
+            known,
+            directory,
+            models=self._models,
+            engine=self._engine,
+            most_beams=MOST_BEAMS,
+            on_death=self._death_of(known.name),
+        )
+
+    def _load_original(self, known: KnownModel) -> ServedModel:
         import torch  # loads with the first model, not with the package
 
         from glossd.engine.engine import Engine, EngineLimits
