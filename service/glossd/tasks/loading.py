@@ -18,7 +18,7 @@ from glossd.tasks.served import KnownModel, ModelTask, ServedModel
 from glossd.telemetry.metrics import EngineReading
 
 if TYPE_CHECKING:
-    from glossd.engine.engine import Engine
+    from glossd.engine.pool import EnginePool
     from glossd.models.loading import Checkpoint
 
 EMBEDDED_NAME = "glossd-en-zh"
@@ -97,13 +97,14 @@ class CheckpointLoader:
     def _load_original(self, known: KnownModel) -> ServedModel:
         import torch  # loads with the first model, not with the package
 
-        from glossd.engine.engine import Engine, EngineLimits
+        from glossd.engine.engine import EngineLimits
+        from glossd.engine.pool import EnginePool
         from glossd.models.loading import load_checkpoint
 
         checkpoint = load_checkpoint(known.source, settings=self._models)
         _check_tasks(known, checkpoint)
         limits = EngineLimits(**self._engine.model_dump())
-        engine = Engine(
+        engine = EnginePool(
             checkpoint.model,
             limits=limits,
             name=known.name,
@@ -134,7 +135,7 @@ class CheckpointLoader:
         return tell
 
 
-def _reading(name: str, engine: Engine) -> EngineReading:
+def _reading(name: str, engine: EnginePool) -> EngineReading:
     statistics = engine.statistics()
     counters = statistics.counters
     padded = counters.padded_source_tokens
