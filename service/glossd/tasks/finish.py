@@ -1,28 +1,33 @@
-"""From what the engine generated for a segment to its finished text: decoded, put in the target's form, checked."""
+"""From what the engine generated for a sentence to its finished text: decoded, guarded spans put back, checked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from glossd.tasks.inline import Written, write_masked, write_plain
 from glossd.tasks.lengths import join_parts
-from glossd.tasks.plan import Direction, SegmentPlan, addresses
+from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.tasks.served import ServedModel
-from glossd.text.checks import check_translation
-from glossd.text.target import finish_target
-from glossd.types import FinishReason, Generation, RequestOptions, Span, Warning, WarningCode
+from glossd.text.checks import check_translation, loops
+from glossd.text.placeholders import without_placeholders
+from glossd.text.target import finish_target, fit_end
+from glossd.types import FinishReason, Generation, Warning, WarningCode
 
 _MESSAGES = {
     WarningCode.OMISSION_SUSPECTED: "part of the sentence, or a number in it, seems to be missing",
     WarningCode.REPETITION_SUSPECTED: "the translation repeats itself or is much too long",
     WarningCode.LANGUAGE_MISMATCH: "the translation is not in the script of its language",
 }
-_DOUBTS = frozenset({WarningCode.REPETITION_SUSPECTED, WarningCode.OUTPUT_TRUNCATED})
+_HARD = frozenset({WarningCode.REPETITION_SUSPECTED, WarningCode.OUTPUT_TRUNCATED, WarningCode.LANGUAGE_MISMATCH})
+_FAULTS = _HARD | {WarningCode.OMISSION_SUSPECTED, WarningCode.TERM_MISSED}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one segment. ``generations`` is all that was computed for it, repairs too."""
+    """What became of one segment. ``generations`` is all that was computed for it, repairs too.
+    ``form`` is what the text was made from, if from anything.
+    """
 
     plan: SegmentPlan
     text: str
@@ -30,45 +35,89 @@ class Outcome:
     finish_reason: FinishReason
     warnings: tuple[Warning, ...]
     generations: tuple[Generation, ...] = ()
+    form: Form | None = None
+
+    @property
+    def faults(self) -> frozenset[WarningCode]:
+        """What a second try may put right."""
+        return _FAULTS & {warning.code for warning in self.warnings}
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing came out at all."""
+        return self.finish_reason is FinishReason.FAILED
+
+    @property
+    def badness(self) -> tuple[bool, int, int, int]:
+        """Of two outcomes the one with less is the better one."""
+        missed = sum(warning.code is WarningCode.TERM_MISSED for warning in self.warnings)
+        return self.failed, len(_HARD & self.faults), missed, len(self.warnings)
 
 
 def finish(
     plan: SegmentPlan,
+    form: Form,
     generations: Sequence[Generation],
+    inners: Mapping[str, str],
     model: ServedModel,
     direction: Direction,
-    options: RequestOptions,
 ) -> Outcome:
-    """Decode the segment's pieces, join them and check the text against its source."""
-    parts = [
-        finish_target(model.tokenizer.decode(generation.token_ids), direction.target) for generation in generations
-    ]
-    text = join_parts(parts, direction.target)
-    cut = any(generation.finish_reason is FinishReason.LENGTH for generation in generations)
-    warnings = [*plan.warnings, *_checked(plan, text, direction), *_missed_terms(plan, text, options)]
+    """Decode the pieces, join them, put back what was guarded and check the text against its source.
+
+    ``generations`` are those of the pieces that were sent, in order; ``inners`` the translations of inner words.
+    """
+    made = iter(generations)
+    parts = [model.tokenizer.decode(next(made).token_ids) if piece.ids else piece.text for piece in form.pieces]
+    if len(parts) > 1:
+        parts = [
+            fit_end(part, piece.text, direction.target) if piece.ids else part
+            for part, piece in zip(parts, form.pieces, strict=True)
+        ]
+    raw = join_parts(parts, direction.target)
+    write = write_masked if form.masked else write_plain
+    written = write(raw, plan, form, inners, direction)
+    warnings = [*plan.warnings, *_checked(plan, written, direction), *written.warnings]
+    cut = [generation for generation in generations if generation.finish_reason is FinishReason.LENGTH]
     if cut:
-        most = max(len(generation.token_ids) for generation in generations)
-        message = f"cut at {most} new tokens"
-        warnings.append(Warning(WarningCode.OUTPUT_TRUNCATED, message, plan.segment.source))
+        most = max(len(generation.token_ids) for generation in cut)
+        warnings.append(Warning(WarningCode.OUTPUT_TRUNCATED, f"cut at {most} new tokens", plan.segment.source))
     return Outcome(
         plan=plan,
-        text=text,
+        text=written.text,
         score=mean_score(generations),
-        finish_reason=_reason(text, cut),
+        finish_reason=_reason(written.text, bool(cut)),
         warnings=tuple(warnings),
         generations=tuple(generations),
+        form=form,
     )
 
 
-def _reason(text: str, cut: bool) -> FinishReason:
-    if not text.strip():
-        return FinishReason.FAILED
-    return FinishReason.LENGTH if cut else FinishReason.COMPLETE
+def decode_inner(source: str, generation: Generation, model: ServedModel, direction: Direction) -> str:
+    """The translation of words that stand inside of a sentence: without the mark that ends one."""
+    text = finish_target(model.tokenizer.decode(generation.token_ids), direction.target)
+    return fit_end(text, source, direction.target)
 
 
 def passed_through(plan: SegmentPlan) -> Outcome:
     """A segment that needs no model."""
-    return Outcome(plan, plan.segment.text, 0.0, FinishReason.PASSTHROUGH, ())
+    return Outcome(plan, plan.segment.text, 0.0, FinishReason.PASSTHROUGH, plan.warnings)
+
+
+def given_up(outcome: Outcome) -> Outcome:
+    """The source in the place of a translation that is worse than none: nothing, a loop, the wrong script."""
+    source = outcome.plan.sentence.plain
+    loop = WarningCode.REPETITION_SUSPECTED in outcome.faults and loops(outcome.text) and not loops(source)
+    if not (outcome.failed or loop or WarningCode.LANGUAGE_MISMATCH in outcome.faults):
+        return outcome
+    message = "no usable translation came out; the source stands in its place"
+    warning = Warning(WarningCode.PASSED_THROUGH, message, outcome.plan.segment.source)
+    return replace(
+        outcome,
+        text=outcome.plan.segment.text,
+        score=0.0,
+        finish_reason=FinishReason.PASSTHROUGH,
+        warnings=(*outcome.plan.warnings, warning),
+    )
 
 
 def partial(plan: SegmentPlan) -> Outcome:
@@ -78,22 +127,10 @@ def partial(plan: SegmentPlan) -> Outcome:
     return Outcome(plan, plan.segment.text, 0.0, FinishReason.DEADLINE, (*plan.warnings, warning))
 
 
-def needs_repair(outcome: Outcome) -> bool:
-    """Whether a second try is worth its cost: nothing came, it was cut, or it repeats itself."""
-    return outcome.finish_reason is FinishReason.FAILED or bool(_doubts(outcome))
-
-
 def better(first: Outcome, second: Outcome) -> Outcome:
     """The one with fewer doubts, the first if they are equal; what both cost is kept."""
-    chosen = second if _badness(second) < _badness(first) else first
-    return Outcome(
-        plan=chosen.plan,
-        text=chosen.text,
-        score=chosen.score,
-        finish_reason=chosen.finish_reason,
-        warnings=chosen.warnings,
-        generations=first.generations + second.generations,
-    )
+    chosen = second if second.badness < first.badness else first
+    return replace(chosen, generations=first.generations + second.generations)
 
 
 def mean_score(generations: Sequence[Generation]) -> float:
@@ -103,29 +140,16 @@ def mean_score(generations: Sequence[Generation]) -> float:
     return total / tokens if tokens else 0.0
 
 
-def _badness(outcome: Outcome) -> tuple[bool, int, int]:
-    return outcome.finish_reason is FinishReason.FAILED, len(_doubts(outcome)), len(outcome.warnings)
+def _reason(text: str, cut: bool) -> FinishReason:
+    if not text.strip():
+        return FinishReason.FAILED
+    return FinishReason.LENGTH if cut else FinishReason.COMPLETE
 
 
-def _doubts(outcome: Outcome) -> frozenset[WarningCode]:
-    return _DOUBTS & {warning.code for warning in outcome.warnings}
-
-
-def _checked(plan: SegmentPlan, text: str, direction: Direction) -> tuple[Warning, ...]:
-    source: Span = plan.segment.source
-    found = check_translation(plan.text, text, source_language=direction.source, target_language=direction.target)
-    return tuple(Warning(code, _MESSAGES[code], source) for code in found)
-
-
-def _missed_terms(plan: SegmentPlan, text: str, options: RequestOptions) -> list[Warning]:
-    """Terms that stand in the source and whose translation does not stand in the text; addresses stay as they are."""
-    wanted = [(address, address, False) for address in addresses(plan.text)]
-    wanted += [(entry.source, entry.target, entry.ignore_case) for entry in options.glossary]
-    wanted += [(term, term, False) for term in options.do_not_translate]
-    warnings: list[Warning] = []
-    for source, target, ignore_case in wanted:
-        present = source.casefold() in plan.text.casefold() if ignore_case else source in plan.text
-        if present and target not in text:
-            message = f"{source!r} was to become {target!r}"
-            warnings.append(Warning(WarningCode.TERM_MISSED, message, plan.segment.source))
-    return warnings
+def _checked(plan: SegmentPlan, written: Written, direction: Direction) -> tuple[Warning, ...]:
+    """The checks, on both sides without what was guarded: an address is in no language's script."""
+    source = without_placeholders(plan.sentence.masked)
+    found = check_translation(
+        source, written.checked, source_language=direction.source, target_language=direction.target
+    )
+    return tuple(Warning(code, _MESSAGES[code], plan.segment.source) for code in found)

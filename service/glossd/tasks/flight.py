@@ -25,7 +25,7 @@ class Flight:
         self._metrics = metrics
         self._options = _answerable(options)
         self._lock = threading.Lock()
-        self._futures: list[Future[Generation]] = []
+        self._futures: set[Future[Generation]] = set()
         self._closed = False
 
     def __enter__(self) -> Flight:
@@ -39,7 +39,8 @@ class Flight:
     ) -> None:
         with self._lock:
             self._closed = True
-        for future in self._futures:
+            unfinished = tuple(self._futures)
+        for future in unfinished:
             future.cancel()
 
     def submit(self, source_ids: tuple[int, ...], params: GenerationParams) -> Future[Generation]:
@@ -52,13 +53,19 @@ class Flight:
             deadline_ns=self._options.deadline_ns,
         )
         with self._lock:
-            if not self._closed:
-                future = self._generator.submit(request)
-                self._futures.append(future)
+            if self._closed:
+                future: Future[Generation] = Future()
+                future.cancel()
                 return future
-        future = Future()
-        future.cancel()
+            future = self._generator.submit(request)
+            self._futures.add(future)
+        future.add_done_callback(self._forget)
         return future
+
+    def _forget(self, future: Future[Generation]) -> None:
+        """A long article must not hold on to all that it ever asked for."""
+        with self._lock:
+            self._futures.discard(future)
 
     async def result(self, future: Future[Generation]) -> Generation:
         """What a sequence became. Raises ``DeadlineError`` at the deadline, or what the engine raised."""

@@ -17,6 +17,7 @@ UNLIMITED_WINDOW = 1024
 """Most source tokens at once for models without a fixed window: attention's cost grows with the square of it."""
 LARGEST_NGRAM = 16
 REPAIR_NGRAM = 3
+REPAIR_BEAMS = 4
 
 
 def check_decode_options(options: DecodeOptions, model: ServedModel, *, field: str = "decode") -> None:
@@ -76,11 +77,20 @@ def bound_by_source(params: GenerationParams, *, source_tokens: int) -> Generati
     return replace(params, max_new_tokens=most)
 
 
-def repair_params(params: GenerationParams, options: DecodeOptions) -> GenerationParams | None:
-    """Settings for a second try at a segment that failed its checks; None where the caller chose the settings."""
-    if options != DecodeOptions() or params.no_repeat_ngram_size == REPAIR_NGRAM:
+def repair_params(
+    params: GenerationParams, options: DecodeOptions, *, repeats: bool = True, most_beams: int = REPAIR_BEAMS
+) -> GenerationParams | None:
+    """Settings for a second try at a segment that failed its checks; None where the caller chose the settings.
+
+    No n-gram twice where it ``repeats`` itself or nothing came; else more beams, or none where there are some already.
+    """
+    if options != DecodeOptions():
         return None
-    return replace(params, no_repeat_ngram_size=REPAIR_NGRAM)
+    if repeats:
+        used = params.no_repeat_ngram_size == REPAIR_NGRAM
+        return None if used else replace(params, no_repeat_ngram_size=REPAIR_NGRAM)
+    beams = min(REPAIR_BEAMS, most_beams) if params.num_beams == 1 else 1
+    return None if beams == params.num_beams else replace(params, num_beams=beams)
 
 
 def _chosen(value: _Number | None, default: _Number) -> _Number:

@@ -62,6 +62,10 @@ class Reader:
             detected = replace(detected, language_code=known.code)
         return Reading(document, detected, document.warnings + _doubt(detected))
 
+    def language_of(self, text: str) -> DetectedLanguage:
+        """The language of a piece of a document, in this thread."""
+        return self._detector.detect(text)
+
     def _detect(self, document: Document) -> DetectedLanguage:
         sample: list[str] = []
         length = 0

@@ -1,34 +1,40 @@
-"""The translator: a document's segments all in flight at once, gathered in order, checked and put back in place."""
+"""The translator: a document's segments in flight together, gathered in order and put back in place."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
-from glossd.errors import DeadlineError, OverloadedError, UnsupportedLanguageError
+from glossd.errors import UnsupportedLanguageError
 from glossd.languages import get_language
-from glossd.tasks.finish import Outcome, better, finish, needs_repair, partial, passed_through
+from glossd.tasks.attempts import Attempts, Begun
+from glossd.tasks.finish import Outcome
 from glossd.tasks.flight import Flight
 from glossd.tasks.hub import Hub
-from glossd.tasks.params import bound_by_source, check_decode_options, repair_params, resolve_params
-from glossd.tasks.plan import Direction, SegmentPlan, plan_segments
+from glossd.tasks.params import check_decode_options
+from glossd.tasks.passing import PassedParts
+from glossd.tasks.plan import Direction, Planner
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import Separators, assemble, segment_result
 from glossd.tasks.served import ModelTask, ServedModel
 from glossd.telemetry.metrics import Metrics, Stage
+from glossd.text.document import Segment
 from glossd.types import (
     DecodeOptions,
-    Generation,
-    GenerationParams,
+    MimeType,
     RequestOptions,
     SegmentResult,
     TextResult,
     TranslateTask,
 )
 
+MOST_IN_FLIGHT = 256
+"""Segments of one document worked on at a time: enough to fill a batch, too few to fill the queue."""
+BATCH_SEGMENTS = 64
 TARGET_FIELD = "target_language_code"
 
 
@@ -48,9 +54,6 @@ class TranslatedSegment:
 
     separator: str
     segment: SegmentResult
-
-
-_Sequence = tuple[Future[Generation], GenerationParams]
 
 
 class Translator:
@@ -88,14 +91,11 @@ class Translator:
             ModelTask.TRANSLATION, source=direction.source, target=direction.target, name=settings.model
         ) as model:
             check_decode_options(settings.decode, model)
-            run = _Run(model, direction, settings)
             outcomes: list[Outcome] = []
             separators = await asyncio.to_thread(Separators, reading.document, direction.target)
             end = 0
-            with Flight(model.generator, settings.options, self._metrics) as flight:
-                plans, submitted = await asyncio.to_thread(run.submit, reading, flight)
-                for plan, sequences in zip(plans, submitted, strict=True):
-                    outcome = await run.outcome(plan, sequences, flight)
+            async with aclosing(self._outcomes(reading, settings, model, direction)) as steps:
+                async for outcome in steps:
                     previous = outcomes[-1].text if outcomes else ""
                     separator = separators.before(len(outcomes), previous, outcome.text)
                     segment = segment_result(outcome, end + len(separator))
@@ -106,6 +106,35 @@ class Translator:
                 text = await asyncio.to_thread(assemble, reading, outcomes, direction, model.name)
             yield text
 
+    async def _outcomes(
+        self, reading: Reading, settings: TranslationSettings, model: ServedModel, direction: Direction
+    ) -> AsyncGenerator[Outcome, None]:
+        """What becomes of every segment, in order. At most ``MOST_IN_FLIGHT`` are worked on at a time."""
+        document = reading.document
+        passed = await asyncio.to_thread(PassedParts, document, direction, self._reader.language_of)
+        markdown = document.mime_type is MimeType.MARKDOWN
+        planner = await asyncio.to_thread(Planner, model, direction, settings.options, markdown=markdown)
+        with Flight(model.generator, settings.options, self._metrics) as flight:
+            attempts = Attempts(model, direction, planner, flight, decode=settings.decode, options=settings.options)
+
+            def begin(segments: Sequence[Segment]) -> list[Begun]:
+                return attempts.begin([passed.plan(segment) or planner.plan(segment) for segment in segments])
+
+            working: deque[asyncio.Task[Outcome]] = deque()
+            try:
+                started = 0
+                while working or started < len(document.segments):
+                    if started < len(document.segments) and len(working) <= MOST_IN_FLIGHT - BATCH_SEGMENTS:
+                        batch = document.segments[started : started + BATCH_SEGMENTS]
+                        working.extend(map(_start, map(attempts.outcome, await asyncio.to_thread(begin, batch))))
+                        started += len(batch)
+                    else:
+                        yield await working.popleft()
+            finally:
+                for task in working:
+                    task.cancel()
+                await asyncio.gather(*working, return_exceptions=True)
+
     def direction(self, reading: Reading, settings: TranslationSettings) -> Direction:
         """The two languages; raises ``UnsupportedLanguageError`` where they are the same one."""
         target = get_language(settings.target_language_code, field=TARGET_FIELD).code
@@ -115,48 +144,5 @@ class Translator:
         return Direction(source, target)
 
 
-class _Run:
-    """One document on its way through one model."""
-
-    def __init__(self, model: ServedModel, direction: Direction, settings: TranslationSettings) -> None:
-        self._model = model
-        self._direction = direction
-        self._settings = settings
-        self._params = resolve_params(settings.decode, model, target=direction.target)
-
-    def submit(self, reading: Reading, flight: Flight) -> tuple[tuple[SegmentPlan, ...], list[list[_Sequence]]]:
-        """Plan all segments and put them all in flight. Computes: call it in a thread."""
-        plans = plan_segments(reading.document, self._model, self._direction)
-        return plans, [self._put(plan, flight, self._params) for plan in plans]
-
-    def _put(self, plan: SegmentPlan, flight: Flight, params: GenerationParams) -> list[_Sequence]:
-        sequences: list[_Sequence] = []
-        for piece in plan.pieces:
-            bounded = params
-            if self._settings.decode.max_new_tokens is None:
-                bounded = bound_by_source(params, source_tokens=len(piece.ids))
-            sequences.append((flight.submit(piece.ids, bounded), bounded))
-        return sequences
-
-    async def outcome(self, plan: SegmentPlan, sequences: Sequence[_Sequence], flight: Flight) -> Outcome:
-        """Wait for a segment; decode it once more with other settings where its checks ask for that."""
-        if not plan.pieces:
-            return passed_through(plan)
-        try:
-            first = await self._finished(plan, sequences, flight)
-        except DeadlineError:
-            if not self._settings.options.allow_partial:
-                raise
-            return partial(plan)
-        params = repair_params(self._params, self._settings.decode)
-        if params is None or not needs_repair(first):
-            return first
-        try:
-            again = await asyncio.to_thread(self._put, plan, flight, params)
-            return better(first, await self._finished(plan, again, flight))
-        except (DeadlineError, OverloadedError):
-            return first
-
-    async def _finished(self, plan: SegmentPlan, sequences: Sequence[_Sequence], flight: Flight) -> Outcome:
-        generations = [await flight.result(future) for future, _ in sequences]
-        return await asyncio.to_thread(finish, plan, generations, self._model, self._direction, self._settings.options)
+def _start(work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
+    return asyncio.create_task(work, name="segment")

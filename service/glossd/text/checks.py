@@ -53,14 +53,14 @@ def check_translation(
     words, made = count_words(source), count_words(target)
     if (words >= _LEAST_WORDS and made < _SHORTEST_RATIO * words) or _lost_number(source, target):
         found.append(WarningCode.OMISSION_SUSPECTED)
-    if made > _LONGEST_RATIO * words + _EXTRA_WORDS or (_loops(target) and not _loops(source)):
+    if made > _LONGEST_RATIO * words + _EXTRA_WORDS or (loops(target) and not loops(source)):
         found.append(WarningCode.REPETITION_SUSPECTED)
     if _wrong_script(source, target, source_language, target_language):
         found.append(WarningCode.LANGUAGE_MISMATCH)
     return tuple(found)
 
 
-def _loops(text: str) -> bool:
+def loops(text: str) -> bool:
     """True when a stretch follows itself too often: short ones six times, words four times, phrases three times."""
     letters = [ord(character) for character in text[:_LOOP_CHARACTERS].lower() if not character.isspace()]
     codes = np.array(letters, dtype=np.int64)
@@ -105,15 +105,26 @@ def _is_there(bare: float, scaled: float, there: Sequence[float], runs: set[str]
     return any(abs(value - form) <= 0.005 * max(abs(form), 1.0) for form in forms for value in there)
 
 
+def script_letters(text: str, language_code: str) -> int:
+    """How many letters of the language's script are in ``text``; 0 for a language that is not in the table."""
+    language = find_language(language_code)
+    return 0 if language is None else len(_SCRIPT_LETTERS[_family(language.script)].findall(text))
+
+
+def same_script(one: str, other: str) -> bool:
+    """Whether two languages of the table are written in one script; simplified and traditional Chinese are."""
+    first, second = find_language(one), find_language(other)
+    return first is not None and second is not None and _family(first.script) == _family(second.script)
+
+
 def _wrong_script(source: str, target: str, source_language: str, target_language: str) -> bool:
     language = find_language(target_language)
-    origin = find_language(source_language)
-    if language is None or (origin is not None and _family(origin.script) == _family(language.script)):
+    if language is None or same_script(source_language, target_language):
         return False
     letters = len(_LETTER.findall(target))
     if not has_letter(target) or (letters < 40 and count_words(source) <= _NAME_WORDS):
         return False
-    return len(_SCRIPT_LETTERS[_family(language.script)].findall(target)) < _LEAST_SCRIPT_SHARE * letters
+    return script_letters(target, target_language) < _LEAST_SCRIPT_SHARE * letters
 
 
 def _family(script: str) -> str:

@@ -48,6 +48,19 @@ def joins_without_space(before: str, after: str) -> bool:
     return not (before[-1].isascii() and after[0].isascii())
 
 
+def fit_end(text: str, source: str, language_code: str) -> str:
+    """``text``, which translates a part of a sentence, with the end of ``source``: no full stop where it has none.
+
+    A full stop that stands where the source has a comma, colon or semicolon becomes that mark.
+    """
+    text, end = text.strip(), source.rstrip()[-1:]
+    if not text or text[-1] not in "。.．" or end in ".。．!?！？…":
+        return text
+    wide = is_unspaced(language_code)
+    mark = end if end in ",;:，；：、" else ""
+    return text[:-1] + (_WIDE_OF.get(mark, mark) if wide else mark)
+
+
 def finish_target(text: str, language_code: str) -> str:
     """The sentence with the spacing and punctuation of its language; words, digits and Latin letters stay.
 

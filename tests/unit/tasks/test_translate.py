@@ -20,7 +20,6 @@ from glossd.types import (
     DecodeOptions,
     DocumentInput,
     FinishReason,
-    GlossaryEntry,
     Priority,
     RequestOptions,
     TextResult,
@@ -92,7 +91,7 @@ async def test_a_stream_gives_the_segments_in_order_and_then_exactly_their_text(
     assert tuple(step.segment for step in segments if isinstance(step, TranslatedSegment)) == text.segments
 
 
-async def test_all_segments_are_in_flight_at_once_and_come_as_the_prefix_completes() -> None:
+async def test_segments_are_in_flight_together_and_come_as_the_prefix_completes() -> None:
     generator = ToyGenerator(hold=True)
     reading = await READER.read(DocumentInput("The one. The two. The three."))
     async with aclosing(translator(generator).stream(reading, TranslationSettings("zh"))) as steps:
@@ -195,29 +194,23 @@ async def test_a_text_that_is_cut_says_so() -> None:
     assert WarningCode.OUTPUT_TRUNCATED in codes(result)
 
 
-async def test_a_segment_that_repeats_itself_is_decoded_once_more() -> None:
+async def test_what_cannot_be_translated_is_handed_through_after_another_try() -> None:
     def stuttering(text: str) -> str:
         return "好" * 400
 
     generator = ToyGenerator(convert=stuttering)
     result = await translator(generator).translate(task("The one is free."))
     assert [request.params.no_repeat_ngram_size for request in generator.requests] == [0, 3]
-    assert WarningCode.OUTPUT_TRUNCATED in codes(result)
+    assert codes(result) == [WarningCode.PASSED_THROUGH]
+    assert (result.text, result.finish_reason) == ("The one is free.", FinishReason.PASSTHROUGH)
 
 
-async def test_a_segment_with_an_empty_translation_is_reported() -> None:
+async def test_an_empty_translation_is_tried_again_and_then_the_source_stands_there() -> None:
     generator = ToyGenerator(convert=lambda text: "")
     result = await translator(generator).translate(task("The one is free."))
-    assert result.finish_reason is FinishReason.FAILED
-    assert codes(result)
+    assert result.finish_reason is FinishReason.PASSTHROUGH
+    assert codes(result) == [WarningCode.PASSED_THROUGH]
     assert len(generator.requests) == 2
-
-
-async def test_terms_that_were_not_followed_are_reported() -> None:
-    options = RequestOptions(glossary=(GlossaryEntry("ship", "船"),), do_not_translate=("Ever Given", "absent"))
-    wanted = TranslateTask(DocumentInput("The ship is the Ever Given."), "zh", options=options)
-    result = await translator(ToyGenerator()).translate(wanted)
-    assert codes(result).count(WarningCode.TERM_MISSED) == 2
 
 
 async def test_usage_adds_up() -> None:

@@ -1,0 +1,87 @@
+"""Placeholders for guarded spans: put into a sentence before the model, and taken out of what the model made of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+PLACEHOLDERS = tuple(f"⟦{digit}⟧" for digit in range(10))
+"""Whole pieces in the vocabulary of models that were trained to copy them."""
+
+_PLACEHOLDER = re.compile(r"⟦(\d)⟧")
+_FIRST_WIDE_SENTINEL = 0x2F800
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the placeholders that were sent: numbers of those lost, of those doubled, of those invented."""
+
+    lost: tuple[int, ...] = ()
+    doubled: tuple[int, ...] = ()
+    invented: tuple[int, ...] = ()
+
+    @property
+    def wrong(self) -> int:
+        """How many went wrong."""
+        return len(self.lost) + len(self.doubled) + len(self.invented)
+
+
+def numbers_in(text: str) -> tuple[int, ...]:
+    """The numbers of the placeholders in ``text``, in order, as often as they stand there."""
+    return tuple(int(match.group(1)) for match in _PLACEHOLDER.finditer(text))
+
+
+def without_placeholders(text: str) -> str:
+    """``text`` with a space for every placeholder."""
+    return _PLACEHOLDER.sub(" ", text)
+
+
+def compare(sent: Sequence[int], made: Sequence[int]) -> Counts:
+    """Each number sent must be made exactly once, and no other."""
+    return Counts(
+        lost=tuple(number for number in sent if number not in made),
+        doubled=tuple(number for number in sent if list(made).count(number) > 1),
+        invented=tuple(sorted(set(made) - set(sent))),
+    )
+
+
+def restore(text: str, targets: Sequence[str], finish: Callable[[str], str]) -> str:
+    """``finish(text)`` with ``targets[n]`` for placeholder n; other placeholders are dropped.
+
+    While ``finish`` puts punctuation and spacing in order, a stand-in of the target's kind (a wide character or a Latin
+    word) is in its place, so that nothing inside of a target changes and the marks beside it fit it.
+    """
+    stand_ins = [_stand_in(number, target) for number, target in enumerate(targets)]
+
+    def stand_in(match: re.Match[str]) -> str:
+        number = int(match.group(1))
+        return stand_ins[number] if number < len(stand_ins) else ""
+
+    finished = finish(_PLACEHOLDER.sub(stand_in, text))
+    for name, target in zip(stand_ins, targets, strict=True):
+        finished = finished.replace(name, target)
+    return finished
+
+
+def drop_invented(text: str, source: str) -> str:
+    """``text`` with those placeholders only that are written in ``source`` too."""
+    return _PLACEHOLDER.sub(lambda match: match.group() if match.group() in source else "", text)
+
+
+def drop_doubles(text: str) -> str:
+    """``text`` with the first of each placeholder only."""
+    seen: set[str] = set()
+
+    def first_only(match: re.Match[str]) -> str:
+        again = match.group() in seen
+        seen.add(match.group())
+        return "" if again else match.group()
+
+    return _PLACEHOLDER.sub(first_only, text)
+
+
+def _stand_in(number: int, target: str) -> str:
+    wide = target and _HAN.search(target[0]) and _HAN.search(target[-1])
+    return chr(_FIRST_WIDE_SENTINEL + number) if wide else f"Zq{'abcdefghij'[number]}qZ"
