@@ -1,26 +1,25 @@
-"""Summaries without a model: chooses whole sentences of a document. Scoring lives in ``ranking``."""
+"""Summaries without a neural model: whole sentences of a document, as many as asked for. ``ranking`` weighs them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from glossd.errors import InvalidInputError
 from glossd.text.document import Document, PartKind, Segment
-from glossd.text.ranking import Candidate, Ranking, Weights, cosine, rank
+from glossd.text.features import Candidate, Measures, measure
+from glossd.text.ranking import Choice, Ranker, load_ranker
 from glossd.text.target import is_unspaced
 from glossd.types import SummaryOptions, Warning, WarningCode
 
 _DEFAULT_SENTENCES = 3
 _DEFAULT_WORDS = 60.0
-_DEFAULT_TRIED = 8
 _SLACK = 0.15
-_REDUNDANCY = 8.0
-_COPY_LIKENESS = 0.85
-_COPY_PENALTY = 1_000.0
-_CHOICES = 200
+_FILLERS = 200
+_MOST_DROPPED = 3
 _LEAST_CANDIDATES = 2
 
 
@@ -39,23 +38,24 @@ def summarize(
     *,
     language_code: str,
     field: str = "summary",
-    weights: Weights | None = None,
+    ranker: Ranker | None = None,
 ) -> ExtractiveSummary:
-    """Chooses sentences of the body that are central, early, near the headline and unlike each other.
+    """Chooses sentences of the body, each time the one that adds most by the estimate in ``ranking``.
 
-    ``sentences`` is met exactly while the document has so many. ``words`` and ``ratio`` (a share of the body's words)
-    are met within 15 % where a choice of whole sentences can, else as closely as one can; a sentence is never cut.
-    Chinese and Japanese count 1.7 characters as a word. Without a length: up to three sentences of at most 60 words
-    together. When nothing is left out, a ``SUMMARY_NOT_SHORTER`` warning says so.
+    A sentence that does not stand alone ("He said ...", 然而 ..., a question) is chosen only beside the one before it,
+    as long as others are left. ``sentences`` is met exactly while the document has so many. ``words`` and ``ratio`` (a
+    share of the body's words) are met within 15 % where a choice of whole sentences can, else as closely as one can; a
+    sentence is never cut. Chinese and Japanese count 1.7 characters as a word. Without a length: one to three sentences
+    of at most 60 words together, as long as each adds enough. ``SUMMARY_NOT_SHORTER`` says that nothing is left out.
 
     Raises ``InvalidInputError`` for a length that is not positive, a ratio above 1, or more than one length.
     """
     _check(options, field)
-    segments = _candidates(document)
-    places = _places(segments)
-    ranking = rank(places, title=document.title, weights=weights)
-    chosen = sorted(_choose(ranking, options))
-    glue = "" if is_unspaced(language_code) else " "
+    segments = sentences_of(document)
+    unspaced = is_unspaced(language_code)
+    measures = measure(candidates_of(segments), title=document.title)
+    chosen = choose(measures, options, ranker or load_ranker(), unspaced=unspaced)
+    glue = "" if unspaced else " "
     text = glue.join(segments[index].text for index in chosen)
     warnings: tuple[Warning, ...] = ()
     if len(chosen) == len(segments):
@@ -75,100 +75,137 @@ def _check(options: SummaryOptions, field: str) -> None:
         raise InvalidInputError(f"{field}.ratio", f"it is {options.ratio}; above 0 and at most 1 is needed")
 
 
-def _candidates(document: Document) -> list[Segment]:
+def sentences_of(document: Document) -> list[Segment]:
     """Sentences of paragraphs and list items; every sentence of a document that has hardly any of those."""
     kinds = (PartKind.PARAGRAPH, PartKind.LIST_ITEM)
     found = [segment for part, segments in document.body_parts() if part.kind in kinds for segment in segments]
     return found if len(found) >= _LEAST_CANDIDATES else list(document.segments)
 
 
-def _places(segments: Sequence[Segment]) -> list[Candidate]:
-    places: list[Candidate] = []
-    part, place_in_part = -1, 0
+def candidates_of(segments: Sequence[Segment]) -> list[Candidate]:
+    """The segments with their places in their paragraphs."""
+    lengths = Counter(segment.part for segment in segments)
+    seen: Counter[int] = Counter()
+    candidates: list[Candidate] = []
     for place, segment in enumerate(segments):
-        place_in_part = place_in_part + 1 if segment.part == part else 0
         part = segment.part
-        places.append(Candidate(segment.text, place, place_in_part))
-    return places
+        candidates.append(Candidate(segment.text, place, part, seen[part], lengths[part]))
+        seen[part] += 1
+    return candidates
 
 
-def _choose(ranking: Ranking, options: SummaryOptions) -> list[int]:
-    total = float(ranking.words.sum())
-    if options.sentences is not None:
-        return list(_by_relevance(ranking, min(options.sentences, len(ranking.scores))))
-    if options.words is None and options.ratio is None:
-        return _default_choice(ranking)
-    wanted = float(options.words) if options.words is not None else (options.ratio or 1.0) * total
-    if wanted >= total:
-        return list(range(len(ranking.scores)))
-    return _within(ranking, wanted)
+def choose(measures: Measures, options: SummaryOptions, ranker: Ranker, *, unspaced: bool) -> list[int]:
+    """The indices of the sentences that make the summary, in reading order."""
+    model = ranker.model_for(unspaced=unspaced, titled=bool(measures.title))
+    return sorted(_Chooser(measures, Choice(measures, model), ranker.least_gain).choose(options))
 
 
-def _default_choice(ranking: Ranking) -> list[int]:
-    """The best sentences, at most three and sixty words; for the second the next few best are tried too."""
-    chosen: list[int] = []
-    words = 0.0
-    for index in _by_relevance(ranking, min(_DEFAULT_TRIED, len(ranking.scores))):
-        if not chosen or words + ranking.words[index] <= _DEFAULT_WORDS:
-            chosen.append(index)
-            words += ranking.words[index]
-        elif len(chosen) > 1:
-            break
-        if len(chosen) == _DEFAULT_SENTENCES:
-            break
-    return chosen
+class _Chooser:
+    """Takes sentences into a choice until the length asked for is there."""
 
+    def __init__(self, measures: Measures, choice: Choice, least_gain: float) -> None:
+        self._measures = measures
+        self._choice = choice
+        self._least_gain = least_gain
+        self._total = len(measures.words)
 
-def _by_relevance(ranking: Ranking, number: int) -> Iterator[int]:
-    """Indices by maximal marginal relevance (Carbonell and Goldstein, 1998), each unlike those before it."""
-    order = np.argsort(-ranking.scores, kind="stable")
-    pool = [int(index) for index in order[: max(_CHOICES, 2 * number) if number < len(order) else None]]
-    likeness = dict.fromkeys(pool, 0.0)
-    compared = min(number, _CHOICES)
-    for step in range(number):
-        if step >= compared:
-            # past the compared choices plain rank decides: comparing all with all would take quadratic time
-            yield from pool[: number - step]
-            return
-        best = max(pool, key=lambda index: ranking.scores[index] - _repetition(likeness[index]))
-        pool.remove(best)
-        yield best
-        for index in pool:
-            likeness[index] = max(likeness[index], cosine(ranking.vectors[index], ranking.vectors[best]))
+    def choose(self, options: SummaryOptions) -> Iterable[int]:
+        """The indices of the chosen sentences, in any order."""
+        if options.sentences is not None:
+            return self._exactly(min(options.sentences, self._total))
+        if options.words is None and options.ratio is None:
+            return self._default()
+        whole = float(self._measures.words.sum())
+        wanted = float(options.words) if options.words is not None else (options.ratio or 1.0) * whole
+        return range(self._total) if wanted >= whole else self._within(wanted)
 
+    def _default(self) -> list[int]:
+        """The best sentence, and up to two more while they add enough and the whole stays short."""
+        while len(self._choice.chosen) < _DEFAULT_SENTENCES:
+            room = _DEFAULT_WORDS - self._choice.words if self._choice.chosen else np.inf
+            least = self._least_gain if self._choice.chosen else -np.inf
+            best = self._best(room, least, allow_hanging=not self._choice.chosen)
+            if best < 0:
+                break
+            self._choice.take(best)
+        return self._choice.chosen
 
-def _repetition(likeness: float) -> float:
-    """What a sentence loses for being like a chosen one; a copy loses everything."""
-    return _REDUNDANCY * likeness + (_COPY_PENALTY if likeness > _COPY_LIKENESS else 0.0)
+    def _exactly(self, number: int) -> list[int]:
+        rest = iter(self._choice.rest)
+        for _ in range(number):
+            best = self._best(np.inf, -np.inf, allow_hanging=True) if len(self._choice.chosen) < _FILLERS else -1
+            if best < 0:
+                break
+            self._choice.take(best)
+        # past the weighed choices the first estimate decides: weighing all against all would take quadratic time
+        chosen = self._choice.chosen
+        taken = set(chosen)
+        others = [int(index) for index in self._choice.pool if int(index) not in taken]
+        return chosen + [*others, *rest][: number - len(chosen)]
 
+    def _best(self, room: float, least: float, *, allow_hanging: bool) -> int:
+        """The sentence that adds most within ``room`` words; -1 where none adds ``least``. Copies come last."""
+        gains = self._choice.gains()
+        fits = (self._measures.words[self._choice.pool] <= room) & (gains > least)
+        hanging, copies = self._choice.hanging(), self._choice.copies()
+        for allowed in (fits & ~hanging & ~copies, fits & ~copies & allow_hanging, fits & (least == -np.inf)):
+            if allowed.any():
+                return int(self._choice.pool[int(np.argmax(np.where(allowed, gains, -np.inf)))])
+        return -1
 
-def _within(ranking: Ranking, wanted: float) -> list[int]:
-    """A choice whose words are within 15 % of ``wanted``, by rank first and, where that fails, by filling exactly."""
-    chosen: list[int] = []
-    words = 0.0
-    for index in _by_relevance(ranking, len(ranking.scores)):
-        if words + ranking.words[index] <= wanted * (1.0 + _SLACK):
-            chosen.append(index)
-            words += ranking.words[index]
-        if words >= wanted * (1.0 - _SLACK):
-            return chosen
-    return _filled(ranking, wanted)
+    def _within(self, wanted: float) -> Iterable[int]:
+        """A choice whose words are within 15 % of ``wanted``, by gain first, then by filling exactly."""
+        while len(self._choice.chosen) < _FILLERS:
+            best = self._best(wanted * (1.0 + _SLACK) - self._choice.words, -np.inf, allow_hanging=False)
+            if best < 0:
+                break
+            self._choice.take(best)
+            if self._choice.words >= wanted * (1.0 - _SLACK):
+                return self._choice.chosen
+        return self._filled(wanted)
 
+    def _filled(self, wanted: float) -> list[int]:
+        """The chosen sentences but the last few, filled up with others: first with none that leans on another."""
+        chosen = self._choice.chosen
+        closest: list[int] = []
+        for hanging in (False, True):
+            for dropped in (*range(min(_MOST_DROPPED, len(chosen)) + 1), len(chosen)):
+                base = chosen[: len(chosen) - dropped]
+                made = base + self._filling(wanted - self._words(base), base, hanging=hanging)
+                if made and (not closest or self._miss(made, wanted) < self._miss(closest, wanted)):
+                    closest = made
+            if closest and self._miss(closest, wanted) <= _SLACK * wanted:
+                break
+        return closest
 
-def _filled(ranking: Ranking, wanted: float) -> list[int]:
-    """The set of well-ranked sentences whose words come closest to ``wanted`` (subset sums over whole words)."""
-    order = [int(index) for index in np.argsort(-ranking.scores, kind="stable")[:_CHOICES]]
-    sizes = {index: max(1, round(float(ranking.words[index]))) for index in order}
-    limit = round(2 * wanted) + min(sizes.values())
-    reached: dict[int, tuple[int, int]] = {0: (-1, 0)}
-    for index in order:
-        for total in sorted(reached):
-            grown = total + sizes[index]
-            if grown <= limit and grown not in reached:
-                reached[grown] = (index, total)
-    total = min((size for size in reached if size), key=lambda size: abs(size - wanted))
-    chosen: list[int] = []
-    while total:
-        index, total = reached[total]
-        chosen.append(index)
-    return chosen
+    def _filling(self, wanted: float, base: Sequence[int], *, hanging: bool) -> list[int]:
+        """The set of well-ranked sentences whose words come closest to ``wanted`` (subset sums over whole words)."""
+        order = self._fillers(set(base), hanging=hanging)
+        sizes = {index: max(1, round(float(self._measures.words[index]))) for index in order}
+        limit = round(2 * max(wanted, 0.0)) + min(sizes.values(), default=0)
+        reached: dict[int, tuple[int, int]] = {0: (-1, 0)}
+        for index in order:
+            for total in sorted(reached):
+                grown = total + sizes[index]
+                if grown <= limit and grown not in reached:
+                    reached[grown] = (index, total)
+        total = min((size for size in reached if size or base), key=lambda size: abs(size - wanted), default=0)
+        made: list[int] = []
+        while total:
+            index, total = reached[total]
+            made.append(index)
+        return made
+
+    def _fillers(self, base: set[int], *, hanging: bool) -> list[int]:
+        pool = [int(index) for index in self._choice.pool]
+        gains = self._choice.gains()
+        order = [pool[int(place)] for place in np.argsort(-gains, kind="stable")]
+        order += self._choice.rest[:_FILLERS]
+        free = (index for index in order if index not in base and (hanging or not self._measures.leaning[index]))
+        return list(free)[:_FILLERS]
+
+    def _words(self, indices: Sequence[int]) -> float:
+        return float(self._measures.words[list(indices)].sum()) if indices else 0.0
+
+    def _miss(self, indices: Sequence[int], wanted: float) -> float:
+        return abs(self._words(indices) - wanted)

@@ -6,6 +6,7 @@ import pytest
 from glossd.errors import InvalidInputError
 from glossd.text.document import Document, parse
 from glossd.text.extractive import summarize
+from glossd.text.features import leans
 from glossd.text.words import count_words
 from glossd.types import DocumentInput, SummaryOptions, WarningCode
 from hypothesis import given
@@ -123,6 +124,55 @@ def test_questions_and_sentences_that_hang_in_the_air_come_last() -> None:
     )
     document = parse(DocumentInput(text, language_code="en"))
     assert summarize(document, SummaryOptions(sentences=1), language_code="en").segments == (2,)
+
+
+NEWS = "Maria Lund, the mayor of Holm, opened the new bridge over the river on Monday after ten years of building."
+FACT = "The bridge cost 40 million crowns and carries a railway, a road and a path for cyclists."
+NEWS_ZH = "霍尔姆市长玛丽亚·伦德周一为历时十年建成的跨河新桥揭幕。"
+FACT_ZH = "这座桥耗资4000万克朗，铁路、公路和自行车道并行。"
+
+
+@pytest.mark.parametrize(
+    "hanging",
+    [
+        "He said the bridge over the river had cost 40 million crowns and that Holm would pay for the new bridge.",
+        "But the bridge over the river at Holm opened ten years late and cost 40 million crowns.",
+        '"We opened the new bridge over the river at Holm after ten years," she said on Monday.',
+        '"The new bridge over the river at Holm cost 40 million crowns."',
+        "Why did the new bridge over the river at Holm cost 40 million crowns and take ten years?",
+    ],
+)
+@pytest.mark.parametrize("options", [SummaryOptions(), SummaryOptions(sentences=1), SummaryOptions(words=20)])
+def test_a_sentence_that_needs_another_never_opens_a_summary(hanging: str, options: SummaryOptions) -> None:
+    title = "New bridge over the river at Holm cost 40 million crowns"
+    document = parse(DocumentInput(f"{title}\n{NEWS}\n{hanging} {FACT}\n{FACT}", language_code="en"))
+    assert not summarize(document, options, language_code="en").text.startswith(hanging)
+
+
+@pytest.mark.parametrize(
+    "hanging", ["他说，霍尔姆的跨河新桥耗资4000万克朗。", "然而，霍尔姆的跨河新桥晚了十年，耗资4000万克朗。"]
+)
+def test_a_chinese_sentence_that_needs_another_never_opens_a_summary(hanging: str) -> None:
+    text = f"霍尔姆跨河新桥耗资4000万克朗\n{NEWS_ZH}\n{hanging}\n{FACT_ZH}{FACT_ZH}"
+    document = parse(DocumentInput(text, language_code="zh"))
+    for options in (SummaryOptions(), SummaryOptions(sentences=1)):
+        assert not summarize(document, options, language_code="zh").text.startswith(hanging)
+
+
+def test_no_summary_of_an_authored_article_leans_on_what_is_left_out(
+    english: list[Authored], chinese: list[Authored]
+) -> None:
+    for article, code in [*((one, "en") for one in english), *((one, "zh") for one in chinese)]:
+        document = document_of(article, code)
+        for options in (SummaryOptions(), SummaryOptions(sentences=2), SummaryOptions(sentences=3)):
+            chosen = summarize(document, options, language_code=code).segments
+            for index in chosen:
+                assert index - 1 in chosen or not leans(document.segments[index].text)
+
+
+def test_a_sentence_that_points_back_may_follow_the_one_it_points_to() -> None:
+    document = parse(DocumentInput(f"{NEWS} She said it would last.\n{FACT}", language_code="en"))
+    assert summarize(document, SummaryOptions(sentences=3), language_code="en").segments == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
