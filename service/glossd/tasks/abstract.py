@@ -17,11 +17,13 @@ from glossd.text.chunk import pack
 from glossd.text.document import Document
 from glossd.text.normalize import normalize_source
 from glossd.text.segment import split_long, split_sentences
+from glossd.text.sentence import in_plain_words
 from glossd.types import (
     DecodeOptions,
     FinishReason,
     Generation,
     GenerationParams,
+    MimeType,
     SummaryOptions,
 )
 
@@ -87,7 +89,8 @@ class AbstractRun:
         texts: list[str] = []
         body = [segment for _, segments in document.body_parts() for segment in segments]
         for segment in body or document.segments:
-            text = normalize_source(segment.text, self._language)
+            words = in_plain_words(segment.text) if document.mime_type is MimeType.MARKDOWN else segment.text
+            text = normalize_source(words, self._language)
             pieces = split_long(text, count=self._count, limit=self._window)
             texts += [piece.strip() for piece in pieces if piece.strip()]
         return texts

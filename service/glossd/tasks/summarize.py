@@ -18,9 +18,11 @@ from glossd.tasks.served import ModelTask, ServedModel
 from glossd.telemetry.metrics import Metrics
 from glossd.text import extractive
 from glossd.text.document import Segment
+from glossd.text.sentence import in_plain_words
 from glossd.types import (
     DecodeOptions,
     FinishReason,
+    MimeType,
     RequestOptions,
     SegmentResult,
     Span,
@@ -107,12 +109,17 @@ def _extract(reading: Reading, settings: SummarySettings) -> TextResult:
     document = reading.document
     language = reading.language.language_code
     chosen = extractive.summarize(document, settings.summary, language_code=language)
+    sentences = [document.segments[index] for index in chosen.segments]
+    text = chosen.text
+    if document.mime_type is MimeType.MARKDOWN:
+        sentences = [replace(sentence, text=in_plain_words(sentence.text)) for sentence in sentences]
+        text = join_parts([sentence.text for sentence in sentences], language)
     return TextResult(
-        text=chosen.text,
+        text=text,
         language_code=language,
         model=EXTRACTIVE_NAME,
         finish_reason=FinishReason.COMPLETE,
-        segments=_located(chosen.text, [document.segments[index] for index in chosen.segments]),
+        segments=_located(text, sentences),
         warnings=reading.warnings + chosen.warnings,
         usage=Usage(input_characters=len(document.source), segments=len(document.segments)),
     )

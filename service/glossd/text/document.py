@@ -45,7 +45,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One line of the source that holds something; ``segments`` are indices into the document's segments."""
+    """One line (in Markdown: one paragraph) of the source that holds something; ``segments`` are indices into the
+    document's segments.
+    """
 
     kind: PartKind
     span: Span
@@ -117,9 +119,10 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
     elif labels.uncertain:
         warnings.append(Warning(WarningCode.EXTRACTION_UNCERTAIN, labels.uncertain))
     parts, segments = _parts_and_segments(source, lines, labels, code)
+    pairs = zip(lines, labels.keeps, strict=True)
     if not segments:
         raise InvalidInputError(f"{field}.text", "there are no letters in it, so nothing to work on")
-    kept = _ranges([line.number for line, keep in zip(lines, labels.keeps, strict=True) if keep])
+    kept = _ranges([Span(line.number, line.number + line.count) for line, keep in pairs if keep])
     return Document(source, document.mime_type, code, parts, segments, kept, labels.title, labels.date, tuple(warnings))
 
 
@@ -216,10 +219,13 @@ def _parts_and_segments(
     return tuple(parts), tuple(segments)
 
 
+_SPACES_FOR_BREAKS = {ord("\n"): " ", ord("\r"): " "}
+
+
 def _sentences(source: str, body: Span, code: str | None) -> Iterator[Span]:
     """The sentences of a body that hold a letter, without the white space around them."""
     text = source[body.start : body.end]
-    for span in split_sentences(text, code):
+    for span in split_sentences(text.translate(_SPACES_FOR_BREAKS), code):
         sentence = text[span.start : span.end]
         if has_letter(sentence):
             start = body.start + span.start + len(sentence) - len(sentence.lstrip())
@@ -260,11 +266,12 @@ def _inner_gap(gap: str, before: str, after: str, *, unspaced: bool) -> str:
     return " " if not gap and before and after and not before[-1].isspace() else gap
 
 
-def _ranges(numbers: list[int]) -> tuple[Span, ...]:
+def _ranges(ranges: list[Span]) -> tuple[Span, ...]:
+    """Ranges in order, those that touch made one."""
     spans: list[Span] = []
-    for number in numbers:
-        if spans and spans[-1].end == number:
-            spans[-1] = Span(spans[-1].start, number + 1)
+    for each in ranges:
+        if spans and spans[-1].end == each.start:
+            spans[-1] = Span(spans[-1].start, each.end)
         else:
-            spans.append(Span(number, number + 1))
+            spans.append(each)
     return tuple(spans)

@@ -7,8 +7,8 @@ outside of the bodies, so whoever replaces only bodies leaves them untouched.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from glossd.types import Span
@@ -39,27 +39,34 @@ class LineForm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: its span without the line break, its form, and the spans of its language, in order."""
+    """One line: its span without the line break, its form, and the spans of its language, in order.
+
+    A paragraph of Markdown that is wrapped by hand is one line too: ``count`` source lines from ``number`` on, with one
+    body that holds the line breaks.
+    """
 
     number: int
     span: Span
     form: LineForm
     bodies: tuple[Span, ...] = ()
+    count: int = 1
 
 
 def read_lines(source: str, *, markdown: bool) -> tuple[Line, ...]:
-    """Every line of ``source``. Fences are known in any text; indented code, tables and front matter in Markdown only.
+    """Every line of ``source``. Fences are known in any text; indented code, tables and front matter in Markdown only,
+    and there the lines of one paragraph are joined.
 
     A body starts and ends with something visible and holds at least one letter.
     """
     spans = tuple(_line_spans(source))
     code = _code_lines(source, spans, markdown=markdown)
-    return tuple(
+    lines = (
         Line(number, span, LineForm.CODE if source[span.start : span.end].strip() else LineForm.BLANK)
         if number in code
         else _read_line(source, number, span, markdown=markdown)
         for number, span in enumerate(spans)
     )
+    return tuple(_paragraphs(source, lines)) if markdown else tuple(lines)
 
 
 def has_letter(text: str) -> bool:
@@ -174,6 +181,33 @@ def _without_emphasis(source: str, start: int, end: int, *, markdown: bool) -> S
             start, end = _trim(source, start + 2, end - 2)
             return Span(start, end) if has_letter(source[start:end]) else Span(start - 2, end + 2)
     return Span(start, end)
+
+
+def _paragraphs(source: str, lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines, with a line of plain text joined to the text or list item that it goes on from."""
+    open_line: Line | None = None
+    for line in lines:
+        if open_line is not None and _goes_on(source, open_line, line):
+            body = Span(open_line.bodies[0].start, line.bodies[0].end)
+            span = Span(open_line.span.start, line.span.end)
+            open_line = replace(open_line, span=span, bodies=(body,), count=open_line.count + 1)
+            continue
+        if open_line is not None:
+            yield open_line
+        open_line = line
+    if open_line is not None:
+        yield open_line
+
+
+def _goes_on(source: str, line: Line, following: Line) -> bool:
+    """Whether two lines are one paragraph: nothing but words in the second, no hard break after the first."""
+    if line.form not in (LineForm.TEXT, LineForm.LIST_ITEM) or following.form is not LineForm.TEXT:
+        return False
+    before, after = line.bodies[0], following.bodies[0]
+    rest = source[before.end : line.span.end]
+    hard_break = rest.startswith("  ") or source[before.end - 1] == "\\"
+    whole = not (rest + source[following.span.start : after.start] + source[after.end : following.span.end]).strip()
+    return whole and not hard_break
 
 
 def _trim(source: str, start: int, end: int) -> tuple[int, int]:

@@ -41,13 +41,23 @@ def normalize_source(text: str, language_code: str) -> str:
     Every language: any white space (also the no-break space) becomes one space, none at the ends. Languages of Latin,
     Cyrillic and other spaced scripts: curly quotes and primes become straight, hyphens and en dashes ``-``, an ellipsis
     ``...``, and there is no space before ``, . ; : ! ?`` (French keeps its own); the em dash stays. Chinese and
-    Japanese: full-width digits and Latin letters become half-width, their punctuation stays.
+    Japanese: full-width digits and Latin letters become half-width, their punctuation stays, and a line break between
+    two of their characters goes away.
     """
-    text = _SPACE.sub(" ", text).strip()
     language = find_language(language_code)
+    text = text.strip()
+    if "\n" in text and language is not None and language.script in _WIDE_SCRIPTS:
+        text = _SPACE.sub(_unwrapped, text)
+    text = _SPACE.sub(" ", text)
     if language is not None and language.script in _WIDE_SCRIPTS:
         return text.translate(_WIDE_DIGITS_AND_LETTERS)
     text = text.translate(_ASCII_MARKS)
     if language is not None and language.code in _KEEPS_SPACE_BEFORE_MARKS:
         return text
     return _SPACE_BEFORE_MARK.sub("", text)
+
+
+def _unwrapped(space: re.Match[str]) -> str:
+    """Nothing for a line break between two wide characters."""
+    wrapped = "\n" in space.group() and space.string[space.start() - 1] > "\u2e7f" < space.string[space.end()]
+    return "" if wrapped else " "

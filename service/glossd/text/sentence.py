@@ -69,6 +69,11 @@ def take_apart(text: str, finder: TermFinder, *, markdown: bool) -> Sentence:
     )
 
 
+def in_plain_words(text: str) -> str:
+    """A sentence of Markdown on one line, without emphasis and with links as their words."""
+    return " ".join(take_apart(text, TermFinder(()), markdown=True).plain.split())
+
+
 def _edited(text: str, edits: Sequence[tuple[Span, str]]) -> str:
     """``text`` with every span replaced; spans do not overlap."""
     pieces: list[str] = []
