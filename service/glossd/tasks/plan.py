@@ -12,7 +12,7 @@ from glossd.text.document import Segment
 from glossd.text.guard import GuardKind, has_words
 from glossd.text.normalize import normalize_source
 from glossd.text.placeholders import PLACEHOLDERS, numbers_in, without_placeholders
-from glossd.text.segment import split_long
+from glossd.text.segment import split_clauses, split_long
 from glossd.text.sentence import Sentence, take_apart
 from glossd.text.terms import Term, TermFinder
 from glossd.types import DecodeOptions, GenerationParams, RequestOptions, Warning, WarningCode
@@ -21,7 +21,6 @@ MOST_CHARACTERS_PER_TOKEN = 16
 SHORTEST_CLAUSE_TOKENS = 8
 
 _PLACEHOLDER_OR_TEXT = re.compile(r"⟦\d⟧|[^⟦]+|⟦")
-_CLAUSE_END = re.compile(r"[.!?;:,，、。！？；：…—–-][\"'”’)\]）」』》]{0,4}\s{0,4}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,8 @@ class Planner:
         """The pieces of ``form`` cut at clause marks, or None where there is nothing to cut at."""
         pieces: list[Piece] = []
         for piece in form.pieces:
-            limit = max(SHORTEST_CLAUSE_TOKENS, len(piece.ids) // 2 + 2)
-            parts = split_long(piece.text, count=self._model.tokenizer.count, limit=limit) if piece.ids else []
-            if any(_CLAUSE_END.search(part) is None for part in parts[:-1]):
-                parts = []
+            count, least = self._model.tokenizer.count, SHORTEST_CLAUSE_TOKENS
+            parts = split_clauses(piece.text, count=count, least=least) if piece.ids else []
             pieces += [self.piece(part.strip()) for part in parts if part.strip()] or [piece]
         return Form(tuple(pieces), form.masked) if len(pieces) > len(form.pieces) else None
 

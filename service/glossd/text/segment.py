@@ -32,6 +32,8 @@ _CLAUSE_ENDS = (
     re.compile(r"\s+"),
 )
 
+_CLAUSE_MARK = re.compile(r"[.!?;:,\u2026][\"'”’)\]]{0,3}\s+|\s[–—-]+\s+|[，；：。！？…]+[”’」』）》]*|—+")
+
 
 def split_sentences(line: str, language_code: str | None) -> list[Span]:
     """The sentences of one line (no line feeds inside) as spans that follow each other and cover the whole line.
@@ -72,6 +74,25 @@ def split_long(text: str, *, count: Callable[[str], int], limit: int) -> list[st
         pieces.append(text[start:end])
         guess = max(end - start, 1)
         start = end
+    return pieces
+
+
+def split_clauses(text: str, *, count: Callable[[str], int], least: int) -> list[str]:
+    """Pieces of ``text`` that end at clause marks, each with ``count(piece) >= least``; they concatenate to ``text``.
+
+    One piece where there is no mark to cut at. ``count`` is called once for each mark.
+    """
+    pieces: list[str] = []
+    start = 0
+    for mark in _CLAUSE_MARK.finditer(text):
+        if count(text[start : mark.end()]) >= least:
+            pieces.append(text[start : mark.end()])
+            start = mark.end()
+    rest = text[start:]
+    if pieces and count(rest) < least:
+        pieces[-1] += rest
+    elif rest:
+        pieces.append(rest)
     return pieces
 
 
