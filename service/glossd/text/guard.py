@@ -148,14 +148,14 @@ def _addresses(text: str) -> Iterator[Guard]:
 
 
 def _links(text: str, finder: TermFinder) -> Iterator[Guard]:
-    """Links and references; emphasis and code marks that wrap the whole text of a link belong to its two ends."""
+    """Links and references; marks that wrap the whole text of a link belong to its two ends, others in it go away."""
     for match in _LINK.finditer(text):
         start, end = match.span(1)
         wrapping = _WRAPPING.match(text, start, end)
         code = wrapping is not None and "`" in wrapping.group()
         if wrapping is not None and text.endswith(wrapping.group()[::-1], wrapping.end(), end):
             start, end = wrapping.end(), end - len(wrapping.group())
-        inner = text[start:end]
+        inner = _EMPHASIS.sub(r"\2", text[start:end])
         term = finder.exactly(inner)
         yield Guard(
             GuardKind.LINK,
