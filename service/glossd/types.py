@@ -148,7 +148,11 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost. Token counts are the model's own, without padding."""
+    """What an answer cost. Token counts are the model's own, without padding.
+
+    ``terms_found`` is how often glossary and do-not-translate terms stand in the source, ``terms_kept`` how many of
+    those came through as asked for.
+    """
 
     input_characters: int = 0
     input_tokens: int = 0
@@ -157,6 +161,8 @@ class Usage:
     cached_segments: int = 0
     queue_ns: int = 0
     compute_ns: int = 0
+    terms_found: int = 0
+    terms_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

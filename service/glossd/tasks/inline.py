@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.text.guard import Guard, GuardKind
 from glossd.text.placeholders import compare, drop_doubles, drop_invented, numbers_in, restore, without_placeholders
+from glossd.text.sentence import Sentence
 from glossd.text.target import finish_target
 from glossd.types import Warning, WarningCode
 
@@ -53,6 +55,13 @@ def write_plain(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, st
             written.warnings.append(_dropped(plan, guard.target))
     _emphasise(written, plan, inners)
     return written
+
+
+def count_terms(sentence: Sentence, text: str) -> tuple[int, int]:
+    """How many terms stand in a sentence, and how many of those are in its translation as they are asked for."""
+    wanted = Counter(guard.target for guard in (*sentence.guards, *sentence.loose) if guard.kind is GuardKind.TERM)
+    kept = sum(min(number, text.count(target)) for target, number in wanted.items())
+    return wanted.total(), kept
 
 
 def _target(guard: Guard, inners: Mapping[str, str]) -> str:

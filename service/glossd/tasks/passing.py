@@ -29,7 +29,7 @@ class PassedParts:
     def __init__(self, document: Document, direction: Direction, detect: Callable[[str], DetectedLanguage]) -> None:
         self._parts = parts_in_target(document, direction, detect)
         self._first = min(document.parts[number].segments.start for number in self._parts) if self._parts else -1
-        self._message = f"{len(self._parts):,} parts are in {direction.target} already and were handed through"
+        self._message = f"{_parts(len(self._parts))} in {direction.target} already, handed through"
 
     def plan(self, segment: Segment) -> SegmentPlan | None:
         """How to hand a segment through, None for one that is to be translated; the first one carries the warning."""
@@ -39,6 +39,10 @@ class PassedParts:
         warning = Warning(WarningCode.PASSED_THROUGH, self._message, segment.source)
         warnings = (warning,) if segment.index == self._first else ()
         return SegmentPlan(segment, Sentence(text, text, text), text, None, warnings=warnings)
+
+
+def _parts(number: int) -> str:
+    return "1 part is" if number == 1 else f"{number:,} parts are"
 
 
 def parts_in_target(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from glossd.languages import find_language
 from glossd.tasks.finish import Outcome
+from glossd.tasks.inline import count_terms
 from glossd.tasks.plan import Direction
 from glossd.tasks.reading import Reading
 from glossd.text.document import Document, rebuild
@@ -113,10 +114,13 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
         cached_segments=sum(usage.cached_segments for usage in all_usages),
         queue_ns=sum(usage.queue_ns for usage in all_usages),
         compute_ns=sum(usage.compute_ns for usage in all_usages),
+        terms_found=sum(usage.terms_found for usage in all_usages),
+        terms_kept=sum(usage.terms_kept for usage in all_usages),
     )
 
 
 def _usage(document: Document, outcomes: Sequence[Outcome]) -> Usage:
+    terms = [count_terms(outcome.plan.sentence, outcome.text) for outcome in outcomes]
     cost = usage_of(generation for outcome in outcomes for generation in outcome.generations)
     return Usage(
         input_characters=len(document.source),
@@ -126,6 +130,8 @@ def _usage(document: Document, outcomes: Sequence[Outcome]) -> Usage:
         cached_segments=cost.cached_segments,
         queue_ns=cost.queue_ns,
         compute_ns=cost.compute_ns,
+        terms_found=sum(found for found, _ in terms),
+        terms_kept=sum(kept for _, kept in terms),
     )
 
 

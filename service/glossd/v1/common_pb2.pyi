@@ -522,6 +522,8 @@ class Usage(_message.Message):
     CACHED_SEGMENTS_FIELD_NUMBER: _builtins.int
     QUEUE_TIME_FIELD_NUMBER: _builtins.int
     COMPUTE_TIME_FIELD_NUMBER: _builtins.int
+    TERMS_FOUND_FIELD_NUMBER: _builtins.int
+    TERMS_KEPT_FIELD_NUMBER: _builtins.int
     input_characters: _builtins.int
     """Code points of the source text."""
     input_tokens: _builtins.int
@@ -532,6 +534,10 @@ class Usage(_message.Message):
     """Segments the text was worked on in."""
     cached_segments: _builtins.int
     """How many of them came from the cache."""
+    terms_found: _builtins.int
+    """How often glossary and do-not-translate terms stand in the source text."""
+    terms_kept: _builtins.int
+    """How many of those came through as asked for; a TERM_MISSED warning names each of the others."""
     @_builtins.property
     def queue_time(self) -> _duration_pb2.Duration:
         """Time spent waiting for a place in the batch, summed over segments."""
@@ -550,10 +556,12 @@ class Usage(_message.Message):
         cached_segments: _builtins.int = ...,
         queue_time: _duration_pb2.Duration | None = ...,
         compute_time: _duration_pb2.Duration | None = ...,
+        terms_found: _builtins.int = ...,
+        terms_kept: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compute_time", b"compute_time", "queue_time", b"queue_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_segments", b"cached_segments", "compute_time", b"compute_time", "input_characters", b"input_characters", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "queue_time", b"queue_time", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_segments", b"cached_segments", "compute_time", b"compute_time", "input_characters", b"input_characters", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "queue_time", b"queue_time", "segments", b"segments", "terms_found", b"terms_found", "terms_kept", b"terms_kept"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -88,6 +88,8 @@ def usage_to_message(usage: Usage) -> common.Usage:
         cached_segments=usage.cached_segments,
         queue_time=_duration(usage.queue_ns),
         compute_time=_duration(usage.compute_ns),
+        terms_found=usage.terms_found,
+        terms_kept=usage.terms_kept,
     )
 
 
@@ -101,6 +103,8 @@ def usage_from_message(message: common.Usage) -> Usage:
         cached_segments=message.cached_segments,
         queue_ns=message.queue_time.seconds * 1_000_000_000 + message.queue_time.nanos,
         compute_ns=message.compute_time.seconds * 1_000_000_000 + message.compute_time.nanos,
+        terms_found=message.terms_found,
+        terms_kept=message.terms_kept,
     )
 
 

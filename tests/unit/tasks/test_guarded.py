@@ -94,6 +94,7 @@ async def test_terms_go_as_placeholders_and_come_back_as_asked_for() -> None:
     assert "港务局" in result.text
     assert "货轮" in result.text
     assert codes(result) == []
+    assert (result.usage.terms_found, result.usage.terms_kept) == (2, 2)
     (request,) = generator.requests
     assert request.params.once == (BASE, BASE + 1)
     assert request.params.suppressed == tuple(range(BASE + 2, BASE + 10))
@@ -175,6 +176,7 @@ async def test_a_term_that_nothing_helps_with_is_named() -> None:
     result = await translated(SENTENCE, Deaf(lambda text: re.sub("⟦.⟧", "", text)))
     assert codes(result) == [WarningCode.TERM_MISSED] * 2
     assert "harbour board" in result.warnings[0].message
+    assert (result.usage.terms_found, result.usage.terms_kept) == (2, 0)
 
 
 async def test_a_caller_s_decoding_settings_are_kept_while_terms_are_put_right() -> None:
