@@ -1,4 +1,4 @@
-"""How often required terms stand in a translation: without a glossary, with one, and what the glossary costs.
+"""How often required terms stand in a translation: not asked for, by glossary, as they are, and what that costs.
 
 Sentences come from authored articles that no training run has read; their names and the names' translations from the
 lexicon beside them. ``python -m bench.terms --authored DIRECTORY`` prints a table.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,15 +68,37 @@ def draw_cases(authored: Path, count: int) -> list[Case]:
     return random.Random(5).sample(cases, min(count, len(cases)))
 
 
-async def translate(services: Services, cases: list[Case], *, glossary: bool) -> list[TextResult]:
+def not_asked_for(case: Case) -> RequestOptions:
+    """No terms in the request."""
+    return RequestOptions()
+
+
+def by_glossary(case: Case) -> RequestOptions:
+    """The lexicon's translations in the request."""
+    return RequestOptions(glossary=tuple(GlossaryEntry(term.source, term.target) for term in case.terms))
+
+
+def as_they_are(case: Case) -> RequestOptions:
+    """The terms are not to be translated."""
+    return RequestOptions(do_not_translate=tuple(term.source for term in case.terms))
+
+
+WAYS = {"not asked for": not_asked_for, "glossary": by_glossary, "do not translate": as_they_are}
+
+
+async def translate(services: Services, cases: list[Case], ask: Callable[[Case], RequestOptions]) -> list[TextResult]:
     """Every sentence as a document of its own."""
 
     def task(case: Case) -> TranslateTask:
-        entries = tuple(GlossaryEntry(term.source, term.target) for term in case.terms)
-        options = RequestOptions(glossary=entries if glossary else ())
+        options = ask(case)
         return TranslateTask(DocumentInput(case.source, language_code="en"), "zh", options=options)
 
     return await asyncio.gather(*(services.translator.translate(task(case)) for case in cases))
+
+
+def wanted_in(case: Case, name: str) -> list[str]:
+    """What must stand in the translation."""
+    return [term.source if WAYS[name] is as_they_are else term.target for term in case.terms]
 
 
 def score(name: str, cases: list[Case], results: list[TextResult]) -> Score:
@@ -89,7 +112,7 @@ def score(name: str, cases: list[Case], results: list[TextResult]) -> Score:
     return Score(
         name=name,
         terms=sum(len(case.terms) for case in cases),
-        kept=sum(term.target in result.text for case, result in pairs for term in case.terms),
+        kept=sum(wanted in result.text for case, result in pairs for wanted in wanted_in(case, name)),
         missed_warnings=missed,
         other_warnings=len(codes) - missed,
         output_tokens=sum(result.usage.output_tokens for result in results),
@@ -99,7 +122,7 @@ def score(name: str, cases: list[Case], results: list[TextResult]) -> Score:
 
 def show(scores: list[Score]) -> None:
     """A table in Markdown."""
-    print("| | terms kept | accuracy | chrF | `TERM_MISSED` | other warnings | tokens decoded |")
+    print("| terms | terms kept | accuracy | chrF | `TERM_MISSED` | other warnings | tokens decoded |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for row in scores:
         print(
@@ -109,13 +132,13 @@ def show(scores: list[Score]) -> None:
 
 
 async def measure(cases: list[Case], model: str, verbose: bool) -> list[Score]:
-    """Load the model and run both ways."""
+    """Load the model and run all ways."""
     settings = Settings.model_validate({"models": {"translation": [model]}})
     services = build_services(settings)
     await services.start(ModelTask.TRANSLATION)
     scores = []
-    for name, glossary in (("without glossary", False), ("with glossary", True)):
-        results = await translate(services, cases, glossary=glossary)
+    for name, ask in WAYS.items():
+        results = await translate(services, cases, ask)
         scores.append(score(name, cases, results))
         for case, result in zip(cases, results, strict=True) if verbose else ():
             print(f"{case.source}\n  {[term.target for term in case.terms]}\n  {result.text}")

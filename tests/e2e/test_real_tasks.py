@@ -10,7 +10,20 @@ from glossd.client import AsyncClient, CallSettings
 from glossd.config import Settings
 from glossd.errors import RemoteError
 from glossd.tasks.api import build_services
-from glossd.types import DigestResult, FinishReason, ModelState, SegmentEvent, SummaryOptions, TextEvent, Track
+from glossd.types import (
+    DigestResult,
+    DocumentInput,
+    FinishReason,
+    GlossaryEntry,
+    MimeType,
+    ModelState,
+    RequestOptions,
+    SegmentEvent,
+    SummaryOptions,
+    TextEvent,
+    Track,
+    WarningCode,
+)
 
 from tests.e2e.serving import Serving, serving
 from tests.toys import ToyGenerator, toy_hub, toy_model
@@ -123,3 +136,37 @@ async def test_two_hundred_articles_are_digested_over_one_stream(client: AsyncCl
     answers = {key: outcome async for key, outcome in client.bulk_digest(documents)}
     assert len(answers) == 200
     assert all(isinstance(outcome, DigestResult) for outcome in answers.values())
+
+
+async def test_terms_of_the_request_come_through_and_are_counted(client: AsyncClient) -> None:
+    glossary = (GlossaryEntry("council", "市议会", ignore_case=True),)
+    settings = CallSettings(options=RequestOptions(glossary=glossary, do_not_translate=("Monday",)))
+    text = await client.translate("The Council met on Monday.", settings=settings)
+    assert "市议会" in text.text
+    assert "Monday" in text.text
+    assert (text.usage.terms_found, text.usage.terms_kept) == (2, 2)
+    assert not text.warnings
+
+
+async def test_a_markdown_document_of_two_languages_keeps_its_form(client: AsyncClient) -> None:
+    source = "# The bridge\n\nThe council\nopened it. See [the plan](plan.md).\n\n大桥星期一重新开放了。\n"
+    text = await client.translate(DocumentInput(source, MimeType.MARKDOWN))
+    lines = text.text.split("\n")
+    assert lines[0].startswith("# ")
+    assert lines[2].endswith("](plan.md)。")
+    assert lines[4] == "大桥星期一重新开放了。"
+    assert [warning.code for warning in text.warnings].count(WarningCode.PASSED_THROUGH) == 1
+
+
+async def test_a_stream_of_a_long_article_begins_before_its_end_is_with_the_engine(
+    generator: ToyGenerator, client: AsyncClient
+) -> None:
+    sentences = 3_000
+    article = " ".join(f"The council met for day {number} of the talks in the city." for number in range(sentences))
+    begun, seen = 0, 0
+    async for event in client.stream_digest(article, summary=SummaryOptions(sentences=2)):
+        if isinstance(event, SegmentEvent) and event.track is Track.TRANSLATED_BODY:
+            seen += 1
+            begun = begun or len(generator.requests)
+    assert seen == sentences
+    assert begun < sentences
