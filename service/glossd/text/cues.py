@@ -32,13 +32,14 @@ _DATE_LINE_WORDS = 14
 _CAPTION = re.compile(
     r"[\[(（【](?:photo|picture|image|file photo|图|摄|资料图)[^\])）】]{0,60}[\])）】]"
     r"|(?:photo|picture|image)s? (?:by|courtesy)\b|\b(?:photo(?:graph)?s?|picture|image|credit)\s?:|getty images"
+    r"|\Aimage (?:caption|source),|\A[▲△▼↑]|图[/／][\u4e00-\u9fff]{2,8}\Z"
     r"|/\s?(?:afp|reuters|ap|epa|xinhua|agencies)\b\W{0,3}\Z|\A(?:file photo|pictured|in this (?:file )?photo)\b"
     r"|[\u4e00-\u9fff]{1,6} ?摄[）)\]]?\Z|\A(?:资料图|图为|图片来源|图[:：])",
     re.IGNORECASE,
 )
 _CREDIT = re.compile(
     r"\A[(\[（]?(?:by\s+\S|xinhua|reuters|afp|ap|agenc(?:y|ies)|china daily|associated press|bbc|dpa"
-    r"|新华社|中新社|来源|作者|记者|编辑)",
+    r"|新华社|中新社|来源|作者|记者|编辑|.{1,40}\b(?:staff writer|correspondent)\Z)",
     re.IGNORECASE,
 )
 _CREDIT_WORDS = 7
@@ -52,6 +53,28 @@ _FURNITURE = re.compile(
 )
 _FURNITURE_WORDS = 30
 _FURNITURE_SENTENCE_WORDS = 12
+_PLEA = re.compile(
+    r"\bwe (?:and our partners )?use cookies\b|\bwe value your privacy\b|\bby (?:continuing to|signing up|clicking)\b"
+    r"|\bin your inbox\b|\bfree articles? (?:left|remaining)\b|\bunsubscribe\b|\b(?:like|follow) us on\b"
+    r"|\bsign up (?:for|to) (?:our|the)\b|\bsubscribe (?:now|today|for|from)\b|\ball rights reserved\b"
+    r"|\b(?:interview|transcript|conversation) (?:has been|was) (?:lightly )?(?:edited|condensed)\b"
+    r"|\Astory continues\b|\A(?:related|read more|read also|also read|see also|watch|listen|more)(?: stor(?:y|ies))?"
+    r" ?[:：]"
+    r"|\bemail address will not be published\b|\bturn on javascript\b|\bunlimited access\b"
+    r"|公众号|官方微博|长按二维码|仅代表作者|不代表本[网站]",
+    re.IGNORECASE,
+)
+"""What asks readers for something, also in whole sentences."""
+_PLEA_WORDS = 45
+_BUTTON = re.compile(
+    r"(?:share|tweet|reply|print|email|save|search|menu|like|load more|show more|accept(?: all)?|next|previous|pinned"
+    r"|\d{1,2}[- ]min(?:ute)?s? read|breaking news|for immediate release|exclusive|opinion|enter your email"
+    r"|post comment|leave a comment|manage preferences|help|careers|feedback|view gallery|rss"
+    r"|回复|点赞|收藏|举报|展开|下载客户端|关闭窗口)",
+    re.IGNORECASE,
+)
+_END_MARK = re.compile(r"#{3}|# # #|[-–—]\s?30\s?[-–—]|[-–—]*\s?ends?\s?[-–—]*|[（(]完[）)]", re.IGNORECASE)
+_PATH = re.compile(r"\w ?[/>›»|] ?\w")
 _SECTION = re.compile(
     r"(?:most|top|latest|recent|popular|trending|related|recommended|more)\b.{0,40}"
     r"|(?:editor'?s'?|editors’?|today'?s|today’s|our|staff)\s+(?:picks?|choices?|top|best).{0,30}"
@@ -66,7 +89,8 @@ _SECTION_WORDS = 6
 class Cues:
     """A line as evidence: its words, its shape, and a score that is positive for prose and negative for furniture.
 
-    ``date`` is the date in it when the line is little else; ``section`` marks the heading of a list of links.
+    ``date`` is the date in it when the line is little else; ``section`` marks the heading of a list of links
+    or the end of an article, ``path`` words between slashes or arrows, ``wrapped`` a line of a hard-wrapped paragraph.
     """
 
     form: LineForm
@@ -80,6 +104,8 @@ class Cues:
     furniture: bool
     section: bool
     piped: bool
+    path: bool = False
+    wrapped: bool = False
     score: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,21 +129,36 @@ def read_cues(source: str, line: Line) -> Cues:
     words = count_words(text)
     terminal = _TERMINAL_END.search(text[-8:]) is not None
     edges = text if len(text) < 500 else f"{text[:200]} {text[-200:]}"
-    date = _DATE.search(text) if text and words <= _DATE_LINE_WORDS and len(text) < 200 and not terminal else None
+    dated = text or whole if line.form is not LineForm.CODE else ""
+    date = _DATE.search(dated) if dated and words <= _DATE_LINE_WORDS and len(dated) < 200 and not terminal else None
     return Cues(
         form=line.form,
         text=text,
         words=words,
         terminal=terminal,
         open_end=_OPEN_END.search(text[-4:]) is not None,
-        date=_date_and_time(text, date) if date else "",
+        date=_date_and_time(dated, date) if date else "",
         caption=bool(_CAPTION.search(edges)) and words < 90,
         credit=words <= _CREDIT_WORDS and not terminal and bool(_CREDIT.match(text)),
-        furniture=words < (_FURNITURE_SENTENCE_WORDS if terminal else _FURNITURE_WORDS)
-        and bool(_FURNITURE.search(edges)),
-        section=words <= _SECTION_WORDS and not terminal and len(text) < 80 and bool(_SECTION.fullmatch(text)),
+        furniture=_is_furniture(edges, words, terminal=terminal),
+        section=_is_section(text, whole, words, terminal=terminal),
         piped=whole.endswith(("|", "｜", "¦")),
+        path=words <= _SECTION_WORDS and len(text) < 80 and bool(_PATH.search(text)),
     )
+
+
+def _is_furniture(edges: str, words: float, *, terminal: bool) -> bool:
+    """Buttons, notices and pleas; a sentence of an article may well speak of cookies or newsletters."""
+    if words <= _SECTION_WORDS and _BUTTON.fullmatch(edges):
+        return True
+    limit = _FURNITURE_SENTENCE_WORDS if terminal else _FURNITURE_WORDS
+    return (words < limit and bool(_FURNITURE.search(edges))) or (words < _PLEA_WORDS and bool(_PLEA.search(edges)))
+
+
+def _is_section(text: str, whole: str, words: float, *, terminal: bool) -> bool:
+    if len(whole) < 12 and _END_MARK.fullmatch(whole):
+        return True
+    return words <= _SECTION_WORDS and not terminal and len(text) < 80 and bool(_SECTION.fullmatch(text))
 
 
 def _date_and_time(text: str, date: re.Match[str]) -> str:
@@ -131,10 +172,10 @@ def _score(cues: Cues) -> float:
         return 0.0
     if cues.form is LineForm.CODE:
         return -0.2
-    if cues.form is LineForm.BARE:
-        return -1.0
     if cues.section:
         return -6.0
+    if cues.form is LineForm.BARE:
+        return -1.0
     if cues.furniture:
         return -2.0
     if cues.piped:
@@ -151,6 +192,8 @@ def _score(cues: Cues) -> float:
 
 def _prose_score(cues: Cues) -> float:
     """Longer paragraphs say more; a long line without an end is worth less, for some links are that long."""
+    if cues.wrapped:
+        return 1.0
     ended = cues.terminal or cues.open_end
     if cues.words >= _LONG_PROSE_WORDS and ended:
         return 3.0 + min(cues.words - _LONG_PROSE_WORDS, 60.0) / 20.0

@@ -17,10 +17,17 @@ from glossd.text.words import terms
 
 _LEAST_KEPT_SHARE = 0.3
 _LINES_ABOVE = 14
-_TITLE_OVERLAP = 0.15
+_LEAST_TITLE_SCORE = 0.3
+_TITLE_WORDS = 4
 _DECK_OVERLAP = 0.6
 _LIST_OVERLAP = 0.4
 _STEM = 5
+_BOX_LINES = 12
+_BOX_COST = 3.0
+_LEAST_WORDS_AFTER_BOX = 20
+_WRAP_LEAST = 40
+_WRAP_MOST = 100
+_WRAPPED_LINES = 3
 _TOPIC_CHARACTERS = 20_000
 
 
@@ -59,8 +66,8 @@ def label_lines(
     When no prose is found, or what would be kept holds less than 30 % of the words, every line is kept and
     ``uncertain`` says so.
     """
-    cues = [read_cues(source, line) for line in lines]
-    run = _best_run(cues, list(_scores(cues)))
+    cues = _with_wrapped([read_cues(source, line) for line in lines])
+    run = _best_run(cues, _with_cheap_boxes(cues, list(_scores(cues))))
     labels = _Labeller(lines, cues, run).label()
     kept = [label not in (Label.CAPTION, Label.RESIDUE) for label in labels]
     reason = _doubt(lines, cues, kept, run)
@@ -75,6 +82,27 @@ def label_lines(
     return Labels(
         tuple(labels), tuple(kept), title or known.get(Label.TITLE, ""), date or known.get(Label.DATE, ""), reason
     )
+
+
+def _with_wrapped(cues: Sequence[Cues]) -> list[Cues]:
+    """The cues with hard-wrapped paragraphs marked: lines of like length, most of them broken inside a sentence."""
+    marked = list(cues)
+    start = 0
+    for index in range(len(cues) + 1):
+        if index < len(cues) and _may_be_wrapped(cues[index]) and len(cues[index].text) >= _WRAP_LEAST:
+            continue
+        stop = index + 1 if index < len(cues) and _may_be_wrapped(cues[index]) else index
+        if stop - start >= _WRAPPED_LINES:
+            broken = sum(cue.text[0].islower() or cue.text[0].isdigit() for cue in cues[start + 1 : stop])
+            if 2 * broken >= stop - start - 1:
+                marked[start:stop] = [replace(cue, wrapped=True) for cue in cues[start:stop]]
+        start = index + 1
+    return marked
+
+
+def _may_be_wrapped(cue: Cues) -> bool:
+    apart = cue.caption or cue.date or cue.credit or cue.furniture or cue.section or cue.piped
+    return cue.form is LineForm.TEXT and not apart and 0 < len(cue.text) <= _WRAP_MOST
 
 
 def _plain_label(line: Line) -> Label:
@@ -113,6 +141,23 @@ def _scores(cues: Sequence[Cues]) -> Iterator[float]:
         yield cue.score
 
 
+def _with_cheap_boxes(cues: Sequence[Cues], scores: list[float]) -> list[float]:
+    """The scores with those of a list of links between two paragraphs cut down, so that it does not part an article."""
+    for index, cue in enumerate(cues):
+        if not cue.section or not any(cues[place].prose for place in range(max(index - 2, 0), index)):
+            continue
+        inside = range(index, min(index + _BOX_LINES, len(cues)))
+        after = next((place for place in inside if _strong(cues[place])), index)
+        cost = -sum(scores[index:after])
+        if cost > _BOX_COST:
+            scores[index:after] = [score * _BOX_COST / cost for score in scores[index:after]]
+    return scores
+
+
+def _strong(cue: Cues) -> bool:
+    return cue.prose and cue.terminal and cue.words >= _LEAST_WORDS_AFTER_BOX
+
+
 def _best_run(cues: Sequence[Cues], scores: Sequence[float]) -> range:
     """The run of lines with the largest sum of scores (Kadane's algorithm), cut at a heading of links near its end."""
     best, best_sum, start, running = range(0), 0.0, 0, 0.0
@@ -128,6 +173,17 @@ def _best_run(cues: Sequence[Cues], scores: Sequence[float]) -> range:
         if cues[index].section and before and after < 0.5 * before:
             return range(best.start, _last_prose(cues, best.start, index) + 1)
     return best
+
+
+def _stems(text: str) -> set[str]:
+    """The beginnings of a text's longer words, and its pairs of wide characters."""
+    return {term[:_STEM] for term in terms(text) if len(term) > 3 or not term.isascii()}
+
+
+def _share(text: str, topic: set[str]) -> float:
+    """The share of a text's word beginnings that a topic has too."""
+    own = _stems(text)
+    return len(own & topic) / len(own) if own else 0.0
 
 
 def _last_prose(cues: Sequence[Cues], start: int, stop: int) -> int:
@@ -156,14 +212,10 @@ class _Labeller:
     def _topic_stems(self) -> set[str]:
         """The word beginnings of the body's prose."""
         prose = [self._cues[index].text for index in self._run if self._cues[index].prose]
-        return {
-            term[:_STEM] for term in terms("\n".join(prose)[:_TOPIC_CHARACTERS]) if len(term) > 3 or not term.isascii()
-        }
+        return _stems("\n".join(prose)[:_TOPIC_CHARACTERS])
 
     def _overlap(self, text: str) -> float:
-        """The share of a text's content words that the body's prose has too."""
-        stems = {term[:_STEM] for term in terms(text) if len(term) > 3 or not term.isascii()}
-        return len(stems & self._topic) / len(stems) if stems else 0.0
+        return _share(text, self._topic)
 
     def _label_body(self) -> None:
         """Labels the run: prose and code are body; short lines and lists are judged group by group."""
@@ -172,6 +224,8 @@ class _Labeller:
         before = -1
         for index in self._run:
             cue, form = self._cues[index], self._lines[index].form
+            if cue.furniture and group and self._cues[index + 1 : index + 2] and self._cues[index + 1].furniture:
+                group.pop()  # two pleas in a row are a box, and the line above them its heading
             if form in (LineForm.BLANK, LineForm.BARE) or cue.caption or cue.credit or cue.date or cue.furniture:
                 continue
             if cue.section:
@@ -212,7 +266,7 @@ class _Labeller:
         titles = [index for index in above if self._may_be_title(index)]
         scores = {index: self._title_score(index, above, dates) for index in titles}
         title = max(titles, key=lambda index: scores[index], default=-1)
-        if title < 0 or scores[title] < _TITLE_OVERLAP:
+        if title < 0 or scores[title] <= _LEAST_TITLE_SCORE:
             title = -1
         else:
             self._labels[title] = Label.TITLE
@@ -227,14 +281,17 @@ class _Labeller:
         cue, form = self._cues[index], self._lines[index].form
         if form is LineForm.HEADING:
             return not cue.section
-        other = cue.date or cue.caption or cue.credit or cue.furniture or cue.section or cue.piped
+        other = cue.date or cue.caption or cue.credit or cue.furniture or cue.section or cue.piped or cue.path
         return form is LineForm.TEXT and not other and 1.5 <= cue.words <= 30
 
     def _title_score(self, index: int, above: Sequence[int], dates: Sequence[int]) -> float:
-        """Shared words with the body, plus a little for standing first, by the date line, or under a heading mark."""
-        score = self._overlap(self._cues[index].text)
-        place = above.index(index)
-        score += 0.25 * (place == 0)
-        score += 0.3 * any(abs(above.index(date) - place) == 1 for date in dates)
-        score += 0.5 * (self._lines[index].form is LineForm.HEADING)
-        return score + 0.15 * (place == len(above) - 1)
+        """Shared words with the body, and a little each for length, for standing first or last, by a date or credit."""
+        cue, place = self._cues[index], above.index(index)
+        long = cue.words >= _TITLE_WORDS
+        own = _stems(cue.text)
+        score = len(own & self._topic) / (len(own) + 2) - 0.2 * own.isdisjoint(self._topic)
+        score += 0.25 * (place == 0 and long) + 0.15 * (place == len(above) - 1) + 0.15 * long
+        beside = [other in dates or self._cues[other].credit for other in above[max(place - 1, 0) : place + 2]]
+        below = [other in dates or self._cues[other].credit for other in above[place + 2 : place + 3]]
+        score += 0.3 if any(beside) else 0.15 * any(below)
+        return score + 0.5 * (self._lines[index].form is LineForm.HEADING)
