@@ -10,7 +10,7 @@ from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.text.guard import Guard, GuardKind
 from glossd.text.placeholders import compare, drop_doubles, drop_invented, numbers_in, restore, without_placeholders
 from glossd.text.sentence import Sentence
-from glossd.text.target import finish_target
+from glossd.text.target import finish_target, is_unspaced
 from glossd.types import Warning, WarningCode
 
 MOST_CHECKED = 20
@@ -39,7 +39,7 @@ def write_masked(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, s
     for number in counts.doubled:
         _lost(written, plan, guards[number], "it stood there twice, one was taken out")
     _check_unmasked(written, plan, _unmasked(plan.sentence.loose))
-    _emphasise(written, plan, inners)
+    _emphasise(written, plan, inners, direction)
     return written
 
 
@@ -53,7 +53,7 @@ def write_plain(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, st
     for guard in sentence.guards:
         if guard.kind is GuardKind.LINK and not _wrap(written, inners.get(guard.inner, guard.inner), guard):
             written.warnings.append(_dropped(plan, guard.target))
-    _emphasise(written, plan, inners)
+    _emphasise(written, plan, inners, direction)
     return written
 
 
@@ -88,13 +88,18 @@ def _check_unmasked(written: Written, plan: SegmentPlan, guards: Mapping[str, Gu
             _lost(written, plan, guard, f"it was to be {_shown(target)}")
 
 
-def _emphasise(written: Written, plan: SegmentPlan, inners: Mapping[str, str]) -> None:
-    """Marks go around the words that the emphasised words become when translated alone, if they stand there once."""
+def _emphasise(written: Written, plan: SegmentPlan, inners: Mapping[str, str], direction: Direction) -> None:
+    """Marks go around the words that the emphasised words become when translated alone, if they stand there once.
+
+    Underscores mean nothing inside of a word, so between characters without spaces they become asterisks.
+    """
     sentence = plan.sentence
+    unspaced = is_unspaced(direction.target)
     for each in sentence.emphasis:
         words = inners.get(each.inner, each.inner)
         if words and written.text.count(words) == 1:
-            written.text = written.text.replace(words, f"{each.mark}{words}{each.mark}")
+            mark = each.mark.replace("_", "*") if unspaced else each.mark
+            written.text = written.text.replace(words, f"{mark}{words}{mark}")
         else:
             written.warnings.append(_dropped(plan, f"{each.mark}{each.inner}{each.mark}"))
     for stray in sentence.strays:

@@ -26,10 +26,14 @@ _ADDRESS = re.compile(
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]{1,300}\1(?!`)")
 _DESTINATION = r"\((?:[^()\s]|\([^()\s]{0,200}\)){0,1000}+(?:\s\"[^\"]{0,200}\")?\)"
 _IMAGE = re.compile(r"!\[[^\[\]]{0,300}\](?:" + _DESTINATION + r"|\[[^\[\]]{0,100}\])")
+_BADGE = re.compile(r"\[" + _IMAGE.pattern + r"\]" + _DESTINATION)
 _LINK = re.compile(r"(?<![\\!\]])\[([^\[\]]{1,300})\](?:" + _DESTINATION + r"|\[[^\[\]]{0,100}\])")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>|\[\^[^\[\]\s]{1,40}\]")
 _LITERAL_PLACEHOLDER = re.compile(r"⟦\d⟧")
-_EMPHASIS = re.compile(r"(?<![\\*_~\w])(\*{1,3}|_{1,3}|~~)(?![\s*_~])([^*_~`\[\]<>\n]{1,200})(?<![\s\\])\1(?![*_~\w])")
+_EMPHASIS = re.compile(
+    r"(?:(?<![\\*])(?=\*)|(?<![\\_\w])(?=_)|(?<![\\~])(?=~))(\*{1,3}|_{1,3}|~~)(?![\s*_~])"
+    r"((?:(?!\1)[^*`\[\]<>]){1,200})(?<![\s\\])\1(?:(?<=[*~])|(?!\w))(?![*_~])"
+)
 _WRAPPING = re.compile(r"[*_~`]{1,3}")
 _STRAY = re.compile(r"(?<!\\)(?:\*\*|__|~~)")
 
@@ -124,6 +128,7 @@ def _candidates(text: str, finder: TermFinder, *, markdown: bool) -> Iterator[Gu
     """Spans by rank: of two that overlap the first one given is kept."""
     yield from _matches(_CODE, GuardKind.CODE, text)
     if markdown:
+        yield from _matches(_BADGE, GuardKind.MARKUP, text)
         yield from _matches(_IMAGE, GuardKind.MARKUP, text)
         yield from _links(text, finder)
         yield from _matches(_TAG, GuardKind.MARKUP, text)

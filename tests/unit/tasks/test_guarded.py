@@ -222,6 +222,7 @@ async def test_a_line_of_nothing_but_terms_needs_no_model() -> None:
         ("See [`make`](https://example.org/m) and go.", r"\[`make`\]\(https://example\.org/m\)"),
         ("Look at ![the plan](plan.png) now.", r"!\[the plan\]\(plan\.png\)"),
         ("It is **very important** here.", r"\*\*[^*A-Za-z]+\*\*"),
+        ("It is _very important_ here.", r"(?<!\*)\*[^*A-Za-z]+\*(?!\*)"),
         ("It is <kbd>here</kbd> now.", r"<kbd>.+</kbd>"),
         ("- [User guide](guide.md)", r"^- \[[^A-Za-z]+\]\(guide\.md\)$"),
     ],
