@@ -19,7 +19,7 @@ BUILD_FLAGS ?=
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test parity check lint format protos constraints wheel image image-test clean distclean
+.PHONY: help install demo test bench parity check lint format protos constraints wheel image image-test clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,14 @@ test: install ## run the tests
 
 parity: install ## the long form of the parity tests: 200 segments each of greedy and beams 2, 4, 6, every family
 	GLOSSD_PARITY=full $(BIN)/python -m pytest tests/parity $(PYTEST_FLAGS)
+
+bench: install ## measure speed beside transformers and CTranslate2, about 10 minutes: docs/performance.md
+	@$(PIP_INSTALL) --no-build-isolation -e '.[bench]'
+	$(BIN)/python -m bench.offline --json docs/data/offline.json
+	$(BIN)/python -m bench.steps --json docs/data/steps.json
+	$(BIN)/python -m bench.load --json docs/data/load.json
+	$(BIN)/python -m bench.quality --json docs/data/quality.json
+	$(BIN)/python -m bench.report
 
 check: lint test ## what CI runs: lint, types, proto lint, then the tests (layers and stubs are among them)
 

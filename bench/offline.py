@@ -1,7 +1,8 @@
 """Offline decoding speed, side by side: ``python -m bench.offline --json FILE [--checkpoint opus-mt]``.
 
 Every system has a process of its own with one compute thread. They take turns, round after round, and the medians of
-the rounds are compared, so that a busy machine slows all of them alike.
+the rounds are compared, so that a busy machine slows all of them alike. A first short round tells how many segments the
+time that is left allows; ``generate``, whose batches are fixed, decodes the first quarter of the same segments.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,9 @@ class Worker:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, "-m", "bench.worker", system, shape.name, str(checkpoint), str(directory)]
         self.system = system
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
         )
         self._answer()
 
@@ -44,32 +48,47 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            _, error = self._process.communicate()
-            raise SystemExit(f"{self.system} stopped:\n{error[-2000:]}")
+            self._errors.seek(0)
+            raise SystemExit(f"{self.system} stopped:\n{self._errors.read()[-2000:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def close(self) -> None:
         """End the process."""
         self._process.communicate(timeout=60)
+        self._errors.close()
 
 
 def measure(
-    shape: Shape, systems: list[str], *, beams: int, rounds: int, segments: int, work: Path
+    shape: Shape, systems: list[str], *, beams: int, rounds: int, seconds: float, work: Path
 ) -> list[dict[str, Any]]:
-    """Medians of ``rounds`` interleaved rounds, after one round of warming up."""
+    """Medians of ``rounds`` interleaved rounds that take about ``seconds`` in all, after a warm-up and a short round.
+
+    Where the short round takes all the time already, it is what counts.
+    """
     checkpoint = prepare(shape, work)
     workers = [Worker(system, shape, checkpoint, work) for system in systems]
-    answers: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
-    for number in range(rounds + 1):
-        for worker in workers:
-            size = segments if number else max(4, segments // 16)
-            answer = worker.run(segments=size, beams=beams)
-            if number:
-                answers[worker.system].append(answer)
+    for worker in workers:
+        worker.run(segments=max(1, shape.least // 8), beams=beams)
+    started = time.perf_counter()
+    answers = {
+        worker.system: [worker.run(segments=share_of(worker.system, shape.least), beams=beams)] for worker in workers
+    }
+    took = time.perf_counter() - started
+    segments = min(shape.segments, int(shape.least * (seconds - took) / (took * rounds)))
+    if segments >= shape.least:
+        answers = {system: [] for system in systems}
+        for _ in range(rounds):
+            for worker in workers:
+                answers[worker.system].append(worker.run(segments=share_of(worker.system, segments), beams=beams))
     for worker in workers:
         worker.close()
     return [summary(system, shape, beams, answers[system]) for system in systems]
+
+
+def share_of(system: str, segments: int) -> int:
+    """How many of the segments a system decodes: the slowest, whose rate does not depend on it, fewer."""
+    return max(2, segments // 4) if system == "transformers" else segments
 
 
 def summary(system: str, shape: Shape, beams: int, rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -82,6 +101,7 @@ def summary(system: str, shape: Shape, beams: int, rounds: list[dict[str, Any]])
         "output_tokens_per_second": round(rounds[0]["output_tokens"] / seconds, 1),
         "source_tokens_per_second": round(rounds[0]["source_tokens"] / seconds, 1),
         "output_tokens": rounds[0]["output_tokens"],
+        "segments": rounds[0]["segments"],
         "rounds": len(rounds),
         "peak_memory_bytes": max(entry["peak_memory_bytes"] for entry in rounds),
     }
@@ -103,26 +123,34 @@ def show(results: list[dict[str, Any]]) -> None:
             print(f"  {row['system']:22}{speed:16.0f}{row['peak_memory_bytes'] / 1e6:10.0f}{ratios}")
 
 
+def others(file: Path, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a result file holds of checkpoints and beams that were not measured now."""
+    known = json.loads(file.read_text(encoding="utf-8"))["results"] if file.exists() else []
+    measured = {(entry["checkpoint"], entry["beams"]) for entry in results}
+    return [entry for entry in known if (entry["checkpoint"], entry["beams"]) not in measured]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--json", type=Path, help="write the results here, beside what it holds of others")
     parser.add_argument("--checkpoint", choices=SHAPES, action="append", help="measure this one alone")
     parser.add_argument("--beams", type=int, action="append", help="1 and 4 unless told")
     parser.add_argument("--system", choices=SYSTEMS, action="append", help="all unless told")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--segments", type=int, default=0, help="fewer segments than the checkpoint's own number")
+    parser.add_argument("--seconds", type=float, default=50.0, help="about how long one checkpoint and beams may take")
     parser.add_argument("--work", type=Path, default=Path("build/bench"), help="where checkpoints are made and kept")
     chosen = parser.parse_args()
     results = []
     for name in chosen.checkpoint or list(SHAPES):
         shape = SHAPES[name]
         for beams in chosen.beams or [1, 4]:
-            segments = min(chosen.segments or shape.segments, shape.segments)
             systems = list(chosen.system or SYSTEMS)
-            results += measure(shape, systems, beams=beams, rounds=chosen.rounds, segments=segments, work=chosen.work)
+            arguments = {"rounds": chosen.rounds, "seconds": chosen.seconds, "work": chosen.work}
+            results += measure(shape, systems, beams=beams, **arguments)
     show(results)
     if chosen.json:
+        results = [*others(chosen.json, results), *results]
         report = {"machine": platform.processor() or platform.machine(), "threads": 1, "results": results}
         chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,18 @@ EMBEDDED = Path(__file__).resolve().parents[1] / "service/glossd/models/embedded
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One measured checkpoint. ``source_tokens``: shortest and longest segment; ``output_tokens`` is forced on all."""
+    """One measured checkpoint.
+
+    ``source_tokens``: shortest and longest segment; ``output_tokens`` is forced on all. ``segments`` are the most, and
+    ``least`` the fewest that are decoded together.
+    """
 
     name: str
     build: Callable[[], Any] | None
     source_tokens: tuple[int, int]
     output_tokens: int
     segments: int
+    least: int
 
 
 def _marian() -> Any:
@@ -85,10 +91,10 @@ def _mt5() -> Any:
 SHAPES: dict[str, Shape] = {
     shape.name: shape
     for shape in (
-        Shape("opus-mt", _marian, (8, 60), 32, 256),
-        Shape("embedded", None, (8, 60), 32, 256),
-        Shape("distilbart-cnn", _distilbart, (640, 700), 60, 16),
-        Shape("mt5-small", _mt5, (8, 60), 32, 64),
+        Shape("opus-mt", _marian, (8, 60), 32, 256, 48),
+        Shape("embedded", None, (8, 60), 32, 256, 48),
+        Shape("distilbart-cnn", _distilbart, (640, 700), 60, 16, 4),
+        Shape("mt5-small", _mt5, (8, 60), 32, 64, 16),
     )
 }
 
@@ -119,7 +125,12 @@ def vocabulary(checkpoint: Path) -> list[str]:
 
 
 def draw_segments(shape: Shape, checkpoint: Path, *, seed: int = 1) -> list[list[int]]:
-    """Source token ids, lengths drawn as sentence lengths fall: most short, a tail of long ones."""
+    """Source token ids, lengths drawn as sentence lengths fall: most short, a tail of long ones.
+
+    Real sentences for the embedded checkpoint, whose outputs end by themselves.
+    """
+    if shape.build is None:
+        return _real_segments(shape, checkpoint)
     chance = random.Random(seed)
     low, high = shape.source_tokens
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
@@ -131,3 +142,14 @@ def draw_segments(shape: Shape, checkpoint: Path, *, seed: int = 1) -> list[list
         )
         segments.append([*(chance.randrange(100, size - 100) for _ in range(length - 1)), end])
     return segments
+
+
+def _real_segments(shape: Shape, checkpoint: Path) -> list[list[int]]:
+    from transformers import AutoTokenizer
+
+    from bench.articles import read_sentences
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    return [tokenizer(sentence)["input_ids"] for sentence in read_sentences(shape.segments)]

@@ -74,6 +74,7 @@ def _ctranslate2(shape: Shape, checkpoint: Path, directory: Path, kind: str, bat
             max_batch_size=batch_tokens,
             batch_type="tokens",
             max_input_length=0,
+            return_end_token=True,
             **_limits(shape, "min_decoding_length", "max_decoding_length"),
         )
         return sum(len(result.hypotheses[0]) for result in results)
@@ -86,6 +87,9 @@ def _convert(checkpoint: Path, target: Path) -> None:
     from ctranslate2.converters import transformers as converters
 
     model = _reference_model(checkpoint)
+    for name, value in (("normalize_before", False), ("normalize_embedding", True)):  # transformers 5 dropped them
+        if not hasattr(model.config, name):
+            setattr(model.config, name, value)
     loader = converters._MODEL_LOADERS[type(model.config).__name__]
     words = vocabulary(checkpoint)
     specification = loader.get_model_spec(model)
@@ -105,11 +109,11 @@ def _convert(checkpoint: Path, target: Path) -> None:
     specification.save(str(target))
 
 
-def _glossd(shape: Shape, checkpoint: Path, directory: Path, kind: str, rows: int = 64) -> Run:
+def open_engine(checkpoint: Path, kind: str, rows: int = 64) -> Any:
+    """Our engine over a checkpoint, on one compute thread, with nothing remembered; and its model."""
     import torch
     from glossd.engine.engine import Engine, EngineLimits
     from glossd.models.registry import find_family, load_adapter
-    from glossd.types import GenerationParams, GenerationRequest
 
     torch.set_num_threads(1)
     reference = _reference_model(checkpoint)
@@ -118,22 +122,32 @@ def _glossd(shape: Shape, checkpoint: Path, directory: Path, kind: str, rows: in
     model = load_adapter(family).from_transformers(
         reference, dtype=dtype, device=torch.device("cpu"), int8=kind == "int8"
     )
-    info = model.info
     limits = EngineLimits(rows=rows, sources=rows, batch_tokens=2048, cache_entries=0, threads=1)
-    engine = Engine(model, limits=limits, name="bench")
+    return Engine(model, limits=limits, name="bench"), model
+
+
+def requests(shape: Shape, info: Any, segments: list[list[int]], beams: int) -> list[Any]:
+    """The segments as our engine takes them, outputs of the length that all systems are held to."""
+    from glossd.types import GenerationParams, GenerationRequest
+
     pad = info.pad_token_id
+    params = GenerationParams(
+        decoder_start_token_id=info.decoder_start_token_id,
+        eos_token_ids=info.eos_token_ids,
+        max_new_tokens=200 if shape.build is None else shape.output_tokens,
+        min_new_tokens=0 if shape.build is None else shape.output_tokens,
+        num_beams=beams,
+        bad_words=((pad,),) if pad not in info.eos_token_ids else (),
+        renormalize=True,
+    )
+    return [GenerationRequest(tuple(segment), params) for segment in segments]
+
+
+def _glossd(shape: Shape, checkpoint: Path, directory: Path, kind: str) -> Run:
+    engine, model = open_engine(checkpoint, kind)
 
     def run(segments: list[list[int]], beams: int) -> int:
-        params = GenerationParams(
-            decoder_start_token_id=info.decoder_start_token_id,
-            eos_token_ids=info.eos_token_ids,
-            max_new_tokens=200 if shape.build is None else shape.output_tokens,
-            min_new_tokens=0 if shape.build is None else shape.output_tokens,
-            num_beams=beams,
-            bad_words=((pad,),) if pad not in info.eos_token_ids else (),
-            renormalize=True,
-        )
-        futures = [engine.submit(GenerationRequest(tuple(segment), params)) for segment in segments]
+        futures = [engine.submit(request) for request in requests(shape, model.info, segments, beams)]
         return sum(len(future.result().token_ids) for future in futures)
 
     return run

@@ -33,7 +33,13 @@ def main() -> None:
         elapsed = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         tokens = sum(map(len, chosen))
-        answer = {"seconds": elapsed, "output_tokens": produced, "source_tokens": tokens, "peak_memory_bytes": peak}
+        answer = {
+            "segments": len(chosen),
+            "seconds": elapsed,
+            "output_tokens": produced,
+            "source_tokens": tokens,
+            "peak_memory_bytes": peak,
+        }
         print(json.dumps(answer), file=answers, flush=True)
 
 
