@@ -42,6 +42,8 @@ def table(pages: list[LabelledPage]) -> Iterator[str]:
     totals = {key: group for key, group in groups.items() if key[0] == "**all**"}
     for key, group in [*((key, group) for key, group in groups.items() if key not in totals), *totals.items()]:
         yield _row(*key, group)
+    for name, fresh in (("**written for tuning**", False), ("**written after**", True)):
+        yield _row(name, "both", "both", [page for page in pages if page.fresh is fresh])
     yield _row("**all**", "both", "both", pages)
 
 

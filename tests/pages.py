@@ -54,12 +54,13 @@ class PageLine:
 
 @dataclass(frozen=True, slots=True)
 class LabelledPage:
-    """A page of one layout, filled with one article."""
+    """A page of one layout, filled with one article; ``fresh`` when no rule was tuned on its layout."""
 
     layout: str
     language_code: str
     mime_type: MimeType
     lines: tuple[PageLine, ...]
+    fresh: bool = False
 
     @property
     def text(self) -> str:
@@ -101,13 +102,13 @@ def labelled_pages() -> list[LabelledPage]:
     """Every layout with two articles each, always the same."""
     articles = {code: _read_articles(side) for side, code in enumerate(("en", "zh"))}
     pages = []
-    for number, path in enumerate(sorted(LAYOUTS.glob("*.*.*"))):
+    for number, path in enumerate(sorted(LAYOUTS.glob("**/*.*.*"))):
         name, code, form = path.name.split(".")
         mime_type = MimeType.HTML if form == "html" else MimeType.PLAIN
         for turn in range(PAGES_OF_A_LAYOUT):
             mine = (2 * number + turn) % len(articles[code])
             lines = _fill(path.read_text(encoding="utf-8"), articles[code], mine, code)
-            pages.append(LabelledPage(name, code, mime_type, tuple(lines)))
+            pages.append(LabelledPage(name, code, mime_type, tuple(lines), path.parent != LAYOUTS))
     return pages
 
 

@@ -39,6 +39,7 @@ _CAPTION = re.compile(
 )
 _CREDIT = re.compile(
     r"\A[(\[（]?(?:by\s+\S|xinhua|reuters|afp|ap|agenc(?:y|ies)|china daily|associated press|bbc|dpa"
+    r"|(?:from|source|posted|published|written by|words by) ?[:：]"
     r"|新华社|中新社|来源|作者|记者|编辑|.{1,40}\b(?:staff writer|correspondent)\Z)",
     re.IGNORECASE,
 )
@@ -54,14 +55,15 @@ _FURNITURE = re.compile(
 _FURNITURE_WORDS = 30
 _FURNITURE_SENTENCE_WORDS = 12
 _PLEA = re.compile(
-    r"\bwe (?:and our partners )?use cookies\b|\bwe value your privacy\b|\bby (?:continuing to|signing up|clicking)\b"
-    r"|\bin your inbox\b|\bfree articles? (?:left|remaining)\b|\bunsubscribe\b|\b(?:like|follow) us on\b"
-    r"|\bsign up (?:for|to) (?:our|the)\b|\bsubscribe (?:now|today|for|from)\b|\ball rights reserved\b"
-    r"|\b(?:interview|transcript|conversation) (?:has been|was) (?:lightly )?(?:edited|condensed)\b"
-    r"|\Astory continues\b|\A(?:related|read more|read also|also read|see also|watch|listen|more)(?: stor(?:y|ies))?"
-    r" ?[:：]"
-    r"|\bemail address will not be published\b|\bturn on javascript\b|\bunlimited access\b"
-    r"|公众号|官方微博|长按二维码|仅代表作者|不代表本[网站]",
+    r"\bwe (?:and our partners )?use cookies\b|\bwe value your privacy\b|\bby continuing to (?:browse|use)\b"
+    r"|\bby (?:signing up|clicking)\b.{0,60}\byou (?:agree|accept)\b|\bin(?:to)? your inbox\b|\bunsubscribe\b"
+    r"|\bfree articles? (?:left|remaining)\b|\b(?:like|follow) us on\b|\A(?:sign up|subscribe|support us)\b"
+    r"|\bsign up (?:for|to) our\b|\bsubscribe now\b|\ball rights reserved\b|\bsmall favou?r to ask\b|\bclick here to\b"
+    r"|\bthis (?:interview|transcript|conversation) (?:has been|was) (?:lightly )?(?:edited|condensed)\b"
+    r"|\A(?:related|read more|read also|also read|see also|watch|listen|more)(?: stor(?:y|ies))? ?[:：]"
+    r"|\brush deadline\b|\Astory continues\b|\bemail address will not be published\b|\bturn on javascript\b"
+    r"|\bthis (?:page|article|answer) (?:useful|helpful)\?|\A举报[/／]|\A特别声明|\A【?声明】?[:：]?本|信息存储服务"
+    r"|(?:关注|扫码).{0,20}(?:公众号|官方微博)|长按二维码|仅代表作者|不代表本[网站]",
     re.IGNORECASE,
 )
 """What asks readers for something, also in whole sentences."""
@@ -74,7 +76,7 @@ _BUTTON = re.compile(
     re.IGNORECASE,
 )
 _END_MARK = re.compile(r"#{3}|# # #|[-–—]\s?30\s?[-–—]|[-–—]*\s?ends?\s?[-–—]*|[（(]完[）)]", re.IGNORECASE)
-_PATH = re.compile(r"\w ?[/>›»|] ?\w")
+_PATH = re.compile(r"\w [/>›»|] \w")
 _SECTION = re.compile(
     r"(?:most|top|latest|recent|popular|trending|related|recommended|more)\b.{0,40}"
     r"|(?:editor'?s'?|editors’?|today'?s|today’s|our|staff)\s+(?:picks?|choices?|top|best).{0,30}"

@@ -294,4 +294,5 @@ class _Labeller:
         beside = [other in dates or self._cues[other].credit for other in above[max(place - 1, 0) : place + 2]]
         below = [other in dates or self._cues[other].credit for other in above[place + 2 : place + 3]]
         score += 0.3 if any(beside) else 0.15 * any(below)
+        score -= 0.2 * any(other in dates for other in above[:place])
         return score + 0.5 * (self._lines[index].form is LineForm.HEADING)
