@@ -96,8 +96,9 @@ def _emphasise(written: Written, plan: SegmentPlan, inners: Mapping[str, str], d
     sentence = plan.sentence
     unspaced = is_unspaced(direction.target)
     for each in sentence.emphasis:
-        words = inners.get(each.inner, each.inner)
-        if words and written.text.count(words) == 1:
+        choices = (inners.get(each.inner, ""), each.inner)  # translated, or a name that was copied
+        words = next((words for words in choices if words and written.text.count(words) == 1), "")
+        if words:
             mark = each.mark.replace("_", "*") if unspaced else each.mark
             written.text = written.text.replace(words, f"{mark}{words}{mark}")
         else:
