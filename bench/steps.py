@@ -137,6 +137,7 @@ def measure(name: str, kind: str, *, beams: int, segments: int, work: Path) -> d
     row_steps = statistics.counters.row_steps - before.row_steps
     source = statistics.counters.source_tokens - before.source_tokens
     padded = statistics.counters.padded_source_tokens - before.padded_source_tokens
+    encode_ns = statistics.counters.encode_ns - before.encode_ns
     spent = {part: stopwatch.spent.get(part, 0) for part in PARTS}
     whole = sum(spent.values())
     peak = peak_operations(kind)
@@ -150,9 +151,7 @@ def measure(name: str, kind: str, *, beams: int, segments: int, work: Path) -> d
         "share": {part: round(nanoseconds / whole, 4) for part, nanoseconds in spent.items()},
         "peak_operations_per_second": round(peak),
         "share_of_arithmetic_limit": round(limit_ns / whole, 4),
-        "encoder_share": round(
-            (statistics.counters.encode_ns - before.encode_ns) / (whole + statistics.counters.encode_ns), 4
-        ),
+        "encoder_share": round(encode_ns / (whole + encode_ns), 4),
         "batch_occupancy": round(row_steps / (steps * statistics.rows), 4),
         "padding_share": round(1 - source / padded, 4) if padded else 0.0,
     }

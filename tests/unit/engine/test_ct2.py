@@ -159,8 +159,7 @@ def test_an_error_of_the_translator_ends_the_generator_and_everybody_hears_of_it
             future.result(30)
         assert isinstance(caught.value.__cause__, RuntimeError)
     assert told.wait(30)
-    assert len(deaths) == 1
-    assert not engine.alive
+    assert (len(deaths), engine.alive) == (1, False)
     with pytest.raises(EngineDeadError):
         engine.submit(request(5))
     engine.close()
@@ -270,7 +269,7 @@ def test_greedy_tokens_are_those_of_our_engine_but_for_rounding(pair: Pair) -> N
     theirs = pair.theirs(requests)
     equal = sum(ours == generation.token_ids for ours, generation in zip(pair.ours(requests), theirs, strict=True))
     assert equal >= 0.95 * len(requests)
-    assert all(isinstance(generation.score, float) and generation.score < 0 for generation in theirs)
+    assert all(generation.score < 0 for generation in theirs)
 
 
 def test_beams_give_mostly_what_ours_give(pair: Pair) -> None:
@@ -348,7 +347,4 @@ def test_damaged_files_and_a_strange_tokenizer_are_refused(checkpoints: Checkpoi
     model.write_bytes(whole)
     words.write_text(json.dumps([*tokens[:-2], tokens[-1], tokens[-2]]), encoding="utf-8")
     with pytest.raises(ModelFilesError, match="different checkpoints"):
-        read_converted(target, name="x")
-    (target / "tokenizer_config.json").unlink()
-    with pytest.raises(ModelFilesError, match=r"tokenizer_config\.json"):
         read_converted(target, name="x")
