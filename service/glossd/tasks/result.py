@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from glossd.languages import find_language
 from glossd.tasks.finish import Outcome
@@ -11,7 +12,7 @@ from glossd.tasks.plan import Direction
 from glossd.tasks.reading import Reading
 from glossd.text.document import Document, rebuild
 from glossd.text.target import is_unspaced, joins_without_space
-from glossd.types import FinishReason, Generation, SegmentResult, Span, TextResult, Usage
+from glossd.types import FinishReason, Generation, SegmentResult, Span, TextResult, Usage, Warning
 
 
 class Separators:
@@ -36,11 +37,11 @@ class Separators:
         return (self._joined if join else self._apart)[index]
 
 
-def segment_result(outcome: Outcome, start: int) -> SegmentResult:
-    """An outcome whose text begins at ``start`` of the target."""
+def segment_result(outcome: Outcome, start: int, document: Document) -> SegmentResult:
+    """An outcome whose text begins at ``start`` of the target. Its source is counted in the caller's text."""
     return SegmentResult(
         text=outcome.text,
-        source=outcome.plan.segment.source,
+        source=document.original(outcome.plan.segment.source),
         target=Span(start, start + len(outcome.text)),
         score=outcome.score,
         finish_reason=outcome.finish_reason,
@@ -53,7 +54,7 @@ def assemble(reading: Reading, outcomes: Sequence[Outcome], direction: Direction
     texts = [outcome.text for outcome in outcomes]
     rebuilt = rebuild(document, texts, language_code=direction.target)
     segments = tuple(
-        segment_result(outcome, span.start) for outcome, span in zip(outcomes, rebuilt.targets, strict=True)
+        segment_result(outcome, span.start, document) for outcome, span in zip(outcomes, rebuilt.targets, strict=True)
     )
     done = [outcome for outcome in outcomes if outcome.finish_reason is not FinishReason.DEADLINE]
     return TextResult(
@@ -64,8 +65,17 @@ def assemble(reading: Reading, outcomes: Sequence[Outcome], direction: Direction
         segments=segments,
         score=_score(outcomes),
         source_coverage=len(done) / len(outcomes) if outcomes else 1.0,
-        warnings=reading.warnings + tuple(warning for outcome in outcomes for warning in outcome.warnings),
+        warnings=reading.warnings
+        + in_original((warning for outcome in outcomes for warning in outcome.warnings), document),
         usage=_usage(document, outcomes),
+    )
+
+
+def in_original(warnings: Iterable[Warning], document: Document) -> tuple[Warning, ...]:
+    """Warnings with their places counted in the caller's text."""
+    return tuple(
+        replace(warning, source=document.original(warning.source)) if warning.source else warning
+        for warning in warnings
     )
 
 

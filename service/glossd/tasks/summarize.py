@@ -17,7 +17,7 @@ from glossd.tasks.result import usage_of
 from glossd.tasks.served import ModelTask, ServedModel
 from glossd.telemetry.metrics import Metrics
 from glossd.text import extractive
-from glossd.text.document import Segment
+from glossd.text.document import Document, Segment
 from glossd.text.sentence import in_plain_words
 from glossd.types import (
     DecodeOptions,
@@ -119,7 +119,7 @@ def _extract(reading: Reading, settings: SummarySettings) -> TextResult:
         language_code=language,
         model=EXTRACTIVE_NAME,
         finish_reason=FinishReason.COMPLETE,
-        segments=_located(text, sentences),
+        segments=_located(text, sentences, document),
         warnings=reading.warnings + chosen.warnings,
         usage=Usage(input_characters=len(document.source), segments=len(document.segments)),
     )
@@ -138,7 +138,7 @@ def _assemble(reading: Reading, abstract: Abstract, model: ServedModel) -> TextR
     language = reading.language.language_code
     text = join_parts(list(abstract.sentences), language)
     scores = [generation.score for generation in abstract.generations]
-    whole = Span(0, len(document.source))
+    whole = document.original(Span(0, len(document.source)))
     warnings = reading.warnings + _abstract_warnings(abstract, whole) + _not_shorter(text, reading)
     return TextResult(
         text=text,
@@ -183,11 +183,11 @@ def _not_shorter(text: str, reading: Reading) -> tuple[Warning, ...]:
     return (Warning(WarningCode.SUMMARY_NOT_SHORTER, message),)
 
 
-def _located(text: str, segments: Sequence[Segment]) -> tuple[SegmentResult, ...]:
+def _located(text: str, segments: Sequence[Segment], document: Document) -> tuple[SegmentResult, ...]:
     """Chosen sentences with their places in the document and in the summary."""
     spans = _spans_of(text, [segment.text for segment in segments])
     return tuple(
-        SegmentResult(text[span.start : span.end], segment.source, span, 0.0, FinishReason.COMPLETE)
+        SegmentResult(text[span.start : span.end], document.original(segment.source), span, 0.0, FinishReason.COMPLETE)
         for segment, span in zip(segments, spans, strict=True)
     )
 

@@ -98,7 +98,7 @@ class Translator:
                 async for outcome in steps:
                     previous = outcomes[-1].text if outcomes else ""
                     separator = separators.before(len(outcomes), previous, outcome.text)
-                    segment = segment_result(outcome, end + len(separator))
+                    segment = segment_result(outcome, end + len(separator), reading.document)
                     outcomes.append(outcome)
                     end = segment.target.end
                     yield TranslatedSegment(separator, segment)

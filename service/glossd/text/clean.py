@@ -13,8 +13,8 @@ What :func:`clean` does, in this order:
 7. a run of more than 30 combining marks is cut to 30 (Unicode's stream-safe limit);
 8. the text is put in normal form C.
 
-Steps 2, 3, 4, 6 and 7 are reported by one ``CHARACTERS_REPLACED`` warning. Offsets in a document count code points
-of the cleaned text.
+Steps 2, 3, 4, 6 and 7 are reported by one ``CHARACTERS_REPLACED`` warning. Offsets inside of a document count code
+points of the cleaned text; ``origins`` leads back to the caller's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glossd.errors import InvalidInputError
+from glossd.text.origins import Traced
 from glossd.types import Warning, WarningCode
 
 _MAX_COMBINING_MARKS = 30
@@ -42,10 +44,15 @@ _C1_CONTROL = re.compile("[\x80-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class CleanText:
-    """A cleaned text and what had to be changed to get it."""
+    """A cleaned text and what had to be changed to get it.
+
+    ``origins[i]`` is where character ``i`` of it stands in the caller's text, and the last one the length of that; None
+    where nothing was changed.
+    """
 
     text: str
     warnings: tuple[Warning, ...] = ()
+    origins: Sequence[int] | None = None
 
 
 def clean(text: str, *, field: str) -> CleanText:
@@ -57,6 +64,7 @@ def clean(text: str, *, field: str) -> CleanText:
     if surrogate is not None:
         where = f"code point {surrogate.start()} (U+{ord(surrogate.group()):04X})"
         raise InvalidInputError(field, f"{where} is a lone surrogate; the text is not valid Unicode")
+    raw = text
     text = text.removeprefix("\ufeff")
     text, escapes = _ESCAPE_SEQUENCE.subn("", text)
     text, controls = _C1_CONTROL.subn(_from_windows_1252, text)
@@ -66,7 +74,22 @@ def clean(text: str, *, field: str) -> CleanText:
     if not text.isascii():
         text, stacks = _combining_stack().subn(lambda match: match.group()[:_MAX_COMBINING_MARKS], text)
         text = unicodedata.normalize("NFC", text)
-    return CleanText(text, _warnings(escapes + controls + removed + stacks, text.count("\ufffd")))
+    warnings = _warnings(escapes + controls + removed + stacks, text.count("\ufffd"))
+    return CleanText(text, warnings, None if text == raw else trace_origins(raw))
+
+
+def trace_origins(raw: str) -> Sequence[int]:
+    """The steps of :func:`clean` once more, with the place that each character came from."""
+    traced = Traced.of(raw)
+    if raw.startswith("\ufeff"):
+        traced = traced.replaced(re.compile("\\A\ufeff"), lambda match: "")
+    traced = traced.replaced(_ESCAPE_SEQUENCE, lambda match: "")
+    traced = traced.replaced(_C1_CONTROL, _from_windows_1252)
+    traced = traced.replaced(_LINE_BREAK, lambda match: "\n")
+    traced = traced.replaced(_REMOVED, lambda match: "")
+    if not traced.text.isascii():
+        traced = traced.replaced(_combining_stack(), lambda match: match.group()[:_MAX_COMBINING_MARKS]).composed()
+    return [*traced.origins, len(raw)]
 
 
 def _warnings(replaced: int, undecodable: int) -> tuple[Warning, ...]:

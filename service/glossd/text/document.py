@@ -59,7 +59,7 @@ class Document:
     """A cleaned text taken apart. Offsets are code points of ``source``.
 
     ``kept`` are the ranges of line numbers (from 0, end exclusive) that parts come from. ``title`` and ``date`` are ""
-    where none was found.
+    where none was found. ``origins`` leads from ``source`` to the caller's text, where cleaning changed that.
     """
 
     source: str
@@ -71,6 +71,15 @@ class Document:
     title: str
     date: str
     warnings: tuple[Warning, ...]
+    origins: Sequence[int] | None = None
+
+    def original(self, span: Span) -> Span:
+        """A range of ``source`` as a range of the text that the caller sent (of the page's text, for HTML)."""
+        if self.origins is None:
+            return span
+        return Span(
+            self.origins[span.start], self.origins[span.end] if span.end > span.start else self.origins[span.start]
+        )
 
     def segments_of(self, part: Part) -> tuple[Segment, ...]:
         """The segments of a part in order."""
@@ -123,7 +132,18 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
     if not segments:
         raise InvalidInputError(f"{field}.text", "there are no letters in it, so nothing to work on")
     kept = _ranges([Span(line.number, line.number + line.count) for line, keep in pairs if keep])
-    return Document(source, document.mime_type, code, parts, segments, kept, labels.title, labels.date, tuple(warnings))
+    return Document(
+        source,
+        document.mime_type,
+        code,
+        parts,
+        segments,
+        kept,
+        labels.title,
+        labels.date,
+        tuple(warnings),
+        page.origins,
+    )
 
 
 def rebuild(document: Document, targets: Sequence[str], *, language_code: str) -> Rebuilt:
@@ -162,7 +182,7 @@ def _read_source(document: DocumentInput, field: str) -> Page:
     cleaned = clean(document.text, field=field)
     _check_not_blank(cleaned.text, field)
     if document.mime_type is not MimeType.HTML:
-        return Page(cleaned.text, "", "", document.extraction, cleaned.warnings)
+        return Page(cleaned.text, "", "", document.extraction, cleaned.warnings, cleaned.origins)
     page = read_page(cleaned.text, document.extraction)
     text = clean(page.text, field=field)
     _check_not_blank(text.text, field)

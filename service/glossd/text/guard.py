@@ -106,7 +106,7 @@ def find_emphasis(text: str, guards: Sequence[Guard]) -> tuple[Emphasis, ...]:
 
 def find_stray_marks(text: str, guards: Sequence[Guard], emphasis: Sequence[Emphasis]) -> tuple[Span, ...]:
     """Double marks of Markdown without a partner in this text, such as a bold run that goes on in the next sentence."""
-    taken = _covered(text, (each.span for each in (*guards, *emphasis)))
+    taken = _covered(text, [*(guard.span for guard in guards), *(each.span for each in emphasis)])
     places = (Span(match.start(), match.end()) for match in _STRAY.finditer(text))
     return tuple(place for place in places if not taken[place.start])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,7 @@ class Page:
     date: str
     extraction: Extraction
     warnings: tuple[Warning, ...] = ()
+    origins: Sequence[int] | None = None
 
 
 def read_page(source: str, extraction: Extraction) -> Page:
