@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,7 @@ def trace_origins(raw: str) -> Sequence[int]:
     traced = traced.replaced(_REMOVED, lambda match: "")
     if not traced.text.isascii():
         traced = traced.replaced(_combining_stack(), lambda match: match.group()[:_MAX_COMBINING_MARKS]).composed()
-    return [*traced.origins, len(raw)]
+    return array("q", [*traced.origins, len(raw)])  # a list of a million would take five times the memory
 
 
 def _warnings(replaced: int, undecodable: int) -> tuple[Warning, ...]:
