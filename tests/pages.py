@@ -136,13 +136,19 @@ def kept_lines(page: LabelledPage, document: Document) -> set[int]:
 
 
 def _kept_texts(page: LabelledPage, document: Document) -> set[int]:
-    """The lines of an HTML page whose visible text stands in a kept line (short ones: is one)."""
+    """The lines of an HTML page whose visible text stands in a kept line.
+
+    A short text must be that line, or stand as words in a line that is no line of the article (all in one, say).
+    """
     source = document.source
     lines = {_visible(source[part.span.start : part.span.end]) for part in document.parts}
-    whole = "\n".join(lines)
     texts = [_visible(line.text) for line in page.lines]
+    strange = " \n ".join(lines - {text for text, line in zip(texts, page.lines, strict=True) if line.keep})
+    whole = "\n".join(lines)
     return {
-        number for number, text in enumerate(texts) if text in lines or (len(text) > _LEAST_SHARED and text in whole)
+        number
+        for number, text in enumerate(texts)
+        if text in lines or (text in whole if len(text) > _LEAST_SHARED else f" {text} " in f" {strange} ")
     }
 
 

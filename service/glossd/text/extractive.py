@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from glossd.types import SummaryOptions, Warning, WarningCode
 
 _DEFAULT_SENTENCES = 3
 _DEFAULT_WORDS = 60.0
+_LEAST_ADDED_WORDS = 6.0
 _SLACK = 0.15
 _FILLERS = 200
 _MOST_DROPPED = 3
 _LEAST_CANDIDATES = 2
+_ENDED = re.compile(r"[.!?\u2026。！？｡؟۔।:：;；][\"'”’»)\]）」』]{0,3}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def summarize(
     Raises ``InvalidInputError`` for a length that is not positive, a ratio above 1, or more than one length.
     """
     _check(options, field)
-    segments = sentences_of(document)
+    segments = sentences_of(document, options.sentences or 0)
     unspaced = is_unspaced(language_code)
     measures = measure(candidates_of(segments), title=document.title)
     chosen = choose(measures, options, ranker or load_ranker(), unspaced=unspaced)
@@ -75,11 +78,18 @@ def _check(options: SummaryOptions, field: str) -> None:
         raise InvalidInputError(f"{field}.ratio", f"it is {options.ratio}; above 0 and at most 1 is needed")
 
 
-def sentences_of(document: Document) -> list[Segment]:
-    """Sentences of paragraphs and list items; every sentence of a document that has hardly any of those."""
+def sentences_of(document: Document, least: int = 0) -> list[Segment]:
+    """Sentences of paragraphs and list items; every sentence of a document that has hardly any of those.
+
+    Lines that do not end as sentences do (a link, a name) are left out where enough others are there: half of all,
+    and ``least``.
+    """
     kinds = (PartKind.PARAGRAPH, PartKind.LIST_ITEM)
     found = [segment for part, segments in document.body_parts() if part.kind in kinds for segment in segments]
-    return found if len(found) >= _LEAST_CANDIDATES else list(document.segments)
+    if len(found) < _LEAST_CANDIDATES:
+        found = list(document.segments)
+    ended = [segment for segment in found if _ENDED.search(segment.text[-4:])]
+    return ended if len(ended) >= max(len(found) / 2, least, 1) else found
 
 
 def candidates_of(segments: Sequence[Segment]) -> list[Candidate]:
@@ -124,7 +134,8 @@ class _Chooser:
         while len(self._choice.chosen) < _DEFAULT_SENTENCES:
             room = _DEFAULT_WORDS - self._choice.words if self._choice.chosen else np.inf
             least = self._least_gain if self._choice.chosen else -np.inf
-            best = self._best(room, least, allow_hanging=not self._choice.chosen)
+            shortest = _LEAST_ADDED_WORDS if self._choice.chosen else 0.0
+            best = self._best(room, least, allow_hanging=not self._choice.chosen, shortest=shortest)
             if best < 0:
                 break
             self._choice.take(best)
@@ -143,10 +154,11 @@ class _Chooser:
         others = [int(index) for index in self._choice.pool if int(index) not in taken]
         return chosen + [*others, *rest][: number - len(chosen)]
 
-    def _best(self, room: float, least: float, *, allow_hanging: bool) -> int:
-        """The sentence that adds most within ``room`` words; -1 where none adds ``least``. Copies come last."""
+    def _best(self, room: float, least: float, *, allow_hanging: bool, shortest: float = 0.0) -> int:
+        """The sentence of ``shortest`` to ``room`` words that adds most, and ``least``; -1: none. Copies come last."""
         gains = self._choice.gains()
-        fits = (self._measures.words[self._choice.pool] <= room) & (gains > least)
+        words = self._measures.words[self._choice.pool]
+        fits = (words >= shortest) & (words <= room) & (gains > least)
         hanging, copies = self._choice.hanging(), self._choice.copies()
         for allowed in (fits & ~hanging & ~copies, fits & ~copies & allow_hanging, fits & (least == -np.inf)):
             if allowed.any():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 from glossd.text.document import PartKind
-from glossd.types import MimeType
+from glossd.text.extractive import summarize
+from glossd.types import MimeType, SummaryOptions
 
 from tests.pages import LAYOUTS, Counts, LabelledPage, count, extract, kept_lines, labelled_pages
 
 PAGES = labelled_pages()
+ONE_LINE_OR_LIKE_PROSE = ("table_layout", "opinion_column")
+"""A page that trafilatura gives as one line; a sentence about the author that reads like one of the article."""
 TEXTS = [page for page in PAGES if page.mime_type is MimeType.PLAIN]
 
 
@@ -71,6 +74,18 @@ def test_a_list_of_links_between_two_paragraphs_does_not_part_an_article() -> No
     document = extract(page)
     paragraphs = [part for part in document.parts if part.kind is PartKind.PARAGRAPH]
     assert len(paragraphs) == sum(line.keep is True for line in page.lines) - 1
+
+
+def test_a_summary_of_a_scraped_page_has_nothing_of_what_is_around_the_article() -> None:
+    for page in PAGES:
+        if page.layout in ONE_LINE_OR_LIKE_PROSE:
+            continue
+        document = extract(page)
+        body = "\n".join(line.text for line in page.lines if line.keep)
+        for options in (SummaryOptions(), SummaryOptions(words=80)):
+            summary = summarize(document, options, language_code=page.language_code)
+            sentences = [document.segments[index].text for index in summary.segments]
+            assert all(sentence in body for sentence in sentences)
 
 
 @pytest.mark.parametrize(
