@@ -21,7 +21,7 @@ from tests.conftest import Checkpoints
 from tests.toys import ToyGenerator, toy_model, toy_summarizer
 
 TRANSLATION, SUMMARIZATION = ModelTask.TRANSLATION, ModelTask.SUMMARIZATION
-ENGINE = EngineSettings(rows=4, threads=1)
+ENGINE = EngineSettings(rows=4, threads=1, workers=1)
 
 
 class NotANumber(ToyGenerator):
@@ -129,7 +129,7 @@ async def test_the_owner_is_told_when_an_engine_dies(checkpoints: Checkpoints, m
     def fail(requests: object) -> None:
         raise RuntimeError("a fault inside")
 
-    monkeypatch.setattr(served.generator._runner, "admit", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr(served.generator._workers[0]._runner, "admit", fail)  # type: ignore[attr-defined]
     ids = served.tokenizer.encode("one", source_language="en", target_language="zh-Hans")
     params = resolve_params(DecodeOptions(), served, target="zh-Hans")
     waiting = served.generator.submit(GenerationRequest(ids, params))
