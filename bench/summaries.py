@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from glossd.text.document import Document, parse
-from glossd.text.extractive import candidates_of, summarize
-from glossd.text.features import Floats, lexrank, measure
+from glossd.text.extractive import candidates_of, sentences_of, summarize
+from glossd.text.features import Floats, leans, lexrank, measure
 from glossd.text.words import count_words, terms
 from glossd.types import DocumentInput, SummaryOptions
 
@@ -31,6 +31,7 @@ _MARKS = ("<!-- measured -->", "<!-- end -->")
 _BETWEEN = " \u00b6 "
 _GRAPH_SENTENCES = 2
 _ROUNDS = 50
+_LENGTHS = ("words", "ratio", "sentences")
 _DAMPING = 0.85
 _CAPTIONS = {
     "en": (
@@ -195,6 +196,41 @@ def _row(name: str, scores: Sequence[Rouge], made: Sequence[str]) -> Row:
     return Row(name, one, two, longest, float(np.mean([count_words(text) for text in made])))
 
 
+def promises(held: Sequence[Article]) -> Iterator[str]:
+    """How often lengths hold, and how often a summary has a sentence that needs one left out."""
+    yield f"### Lengths and standing alone ({len(held)} articles, both languages)"
+    yield ""
+    yield "| asked for | length within 15 % (sentences: exact) | every sentence stands alone or beside the one before |"
+    yield "|---|---|---|"
+    documents = [(parse(DocumentInput(one.text, language_code=one.language_code)), one) for one in held]
+    asked = [SummaryOptions()]
+    asked += [SummaryOptions(words=words) for words in (40, 60, 100, 150)]
+    asked += [SummaryOptions(ratio=ratio) for ratio in (0.2, 0.4)]
+    asked += [SummaryOptions(sentences=number) for number in (1, 2, 3, 5)]
+    for options in asked:
+        kept, alone = 0, 0
+        for document, article in documents:
+            made = summarize(document, options, language_code=article.language_code)
+            kept += _keeps(document, made.text, len(made.segments), options)
+            alone += all(
+                index - 1 in made.segments or not leans(document.segments[index].text) for index in made.segments
+            )
+        name = next(
+            (f"{name} = {value}" for name in _LENGTHS if (value := getattr(options, name)) is not None), "nothing"
+        )
+        length = "" if name == "nothing" else f"{kept / len(held):.1%}"
+        yield f"| {name} | {length} | {alone / len(held):.1%} |"
+    yield ""
+
+
+def _keeps(document: Document, text: str, sentences: int, options: SummaryOptions) -> bool:
+    if options.sentences is not None:
+        return sentences == options.sentences
+    whole = sum(count_words(segment.text) for segment in sentences_of(document))
+    wanted = options.words or (options.ratio or 1.0) * whole
+    return abs(count_words(text) - wanted) <= 0.15 * wanted
+
+
 def main() -> None:
     """Measures, prints, and puts the tables into the page between its marks."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -209,6 +245,7 @@ def main() -> None:
         lines += table(f"{language}, all genres", articles, lambda article: article.text)
         lines += table(f"{language}, news alone", news, lambda article: article.text)
         lines += table(f"{language}, led by a date line, a credit and a caption", articles, led)
+    lines += promises(held)
     print("\n".join(lines))
     head, _, rest = options.page.read_text(encoding="utf-8").partition(_MARKS[0])
     tail = rest.partition(_MARKS[1])[2]

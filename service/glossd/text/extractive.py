@@ -134,7 +134,8 @@ class _Chooser:
         while len(self._choice.chosen) < _DEFAULT_SENTENCES:
             room = _DEFAULT_WORDS - self._choice.words if self._choice.chosen else np.inf
             least = self._least_gain if self._choice.chosen else -np.inf
-            shortest = _LEAST_ADDED_WORDS if self._choice.chosen else 0.0
+            choosy = self._choice.chosen and self._total > _DEFAULT_SENTENCES
+            shortest = _LEAST_ADDED_WORDS if choosy else 0.0
             best = self._best(room, least, allow_hanging=not self._choice.chosen, shortest=shortest)
             if best < 0:
                 break
