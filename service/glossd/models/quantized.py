@@ -59,8 +59,9 @@ class Int8Linear:
     def _in_torch(self, rows: Tensor) -> Tensor:
         """(N, in) to (N, out) by PyTorch's own operators."""
         steps = rows.abs().amax(1, keepdim=True).clamp_min_(_SMALLEST).div_(_LEVELS)
-        rounded = (rows / steps).round_().to(torch.int8)
-        sums = self._product(rounded)
+        rounded = torch.zeros(padded_rows(len(rows)), rows.shape[1], dtype=torch.int8)
+        rounded[: len(rows)] = (rows / steps).round_()
+        sums = self._product(rounded)[: len(rows)]
         output = sums.mul_(steps) if self.bias is None else torch.addcmul(self.bias, sums, steps)
         return output if self.activation is None else self.activation(output)
 
@@ -68,9 +69,10 @@ class Int8Linear:
         """As :meth:`_in_torch`, with one pass before and one after the product."""
         count, width = rows.shape
         rows = rows.contiguous()
-        rounded, steps = torch.empty(count, width, dtype=torch.int8), torch.empty(count)
+        rounded, steps = torch.empty(padded_rows(count), width, dtype=torch.int8), torch.empty(count)
+        rounded[count:] = 0
         kernels.quantize(rows.data_ptr(), rounded.data_ptr(), steps.data_ptr(), count, width)
-        sums = self._product(rounded)
+        sums = self._product(rounded)[:count]
         bias = None if self.bias is None else self.bias.data_ptr()
         kernels.scale(sums.data_ptr(), steps.data_ptr(), bias, count, sums.shape[1], self.kind)
         return sums
@@ -81,6 +83,18 @@ class Int8Linear:
             rounded, 1.0, 0, self.packed, self.scales, self.offsets, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return product
+
+
+def padded_rows(count: int) -> int:
+    """The number of rows that ``count`` rows are multiplied as.
+
+    oneDNN compiles its code anew for every number of rows it has not seen, which takes longer than many a product; so
+    only a few dozen numbers are used.
+    """
+    if count <= 16:
+        return 1 << (count - 1).bit_length()
+    grain = 16 if count <= 128 else 128
+    return -(-count // grain) * grain
 
 
 def int8_is_fast() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from glossd.models.quantized import Int8Linear, int8_is_fast
+from glossd.models.quantized import Int8Linear, int8_is_fast, padded_rows
 from glossd.native import ACTIVATIONS, Kernels, load_kernels
 from torch.nn import functional
 
@@ -163,3 +163,10 @@ def test_an_int8_map_is_near_the_float_map_and_equal_to_its_pytorch_form(kernels
     ours = Int8Linear.of(weight, bias, kernels=kernels)(rows)
     assert (ours - exact).norm() / exact.norm() < 0.02
     torch.testing.assert_close(ours, Int8Linear.of(weight, bias)(rows), atol=2e-2, rtol=1e-3)
+
+
+def test_few_numbers_of_rows_are_multiplied_and_none_is_lost() -> None:
+    padded = [padded_rows(count) for count in range(1, 4097)]
+    assert all(count <= rows for count, rows in enumerate(padded, 1))
+    assert all(rows <= max(2 * count, count + 127) for count, rows in enumerate(padded, 1))
+    assert len(set(padded)) < 50
