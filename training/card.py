@@ -35,8 +35,8 @@ first {shape.target_vocabulary:,} (target pieces) can be outputs. Weights in hal
 {position.step:,} updates, {position.pairs:,} sentence pairs and {position.target_pieces:,} target pieces read, \
 {hours:.1f} hours on two CPU cores shared with other work. Muon on matrices, Adam on the rest, bfloat16, label
 smoothing 0.1, no dropout, cross-attention guided by word alignments at first, embeddings started from the same
-alignments, averaged weights; closing phase on news-like sources with the rate falling to zero. Recipe: `training/` in
-glossd's repository.
+alignments; closing phase on news-like sources with the rate falling to zero. The weights are running averages, blended
+from two late steps. Recipe: `training/` in glossd's repository.
 The checkpoint was chosen on held-out authored articles and News Commentary, never on the sets below.
 
 ## Scores
@@ -46,8 +46,8 @@ that figure is not comparable with those above (another set, and about seven tim
 
 ## Limits
 Small, and trained for hours where weeks are usual: it misreads long sentences, drops or invents details, and may pick
-the wrong sense or the wrong characters for a name. Do not rely on it where an error matters; with a larger model
-loaded, the same service gives better text.
+the wrong sense or the wrong characters for a name. Source text in scripts other than Latin comes out as noise or a
+loop. Do not rely on it where an error matters; with a larger model loaded, the same service gives better text.
 
 ## Data
 {data}

@@ -162,6 +162,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, help="default: checkpoint.safetensors in --work")
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--vector", default="average", choices=("average", "master"), help="averaged or last weights")
+    parser.add_argument(
+        "--blend", type=Path, help="earlier export of this run: write the mean of it and the checkpoint"
+    )
     parser.add_argument("--version", default="0", help="version for the manifest")
     parser.add_argument("--length-penalty", type=float, default=1.0)
     parser.add_argument("--scores", type=Path, help="JSON that `training.evaluate --json` wrote, for card and manifest")
@@ -169,6 +172,8 @@ def main(arguments: list[str] | None = None) -> None:
     checkpoint = flags.checkpoint or flags.work / "checkpoint.safetensors"
     shape, position = load_position(checkpoint)
     flat = load_tensor(checkpoint, flags.vector)
+    if flags.blend:
+        flat = (flat + read_model(flags.blend)[1]) / 2
     write_model(flags.out, shape, flat, flags.work / "vocabulary", length_penalty=flags.length_penalty)
     scores = json.loads(flags.scores.read_text(encoding="utf-8")) if flags.scores else {}
     _write_text(flags.out / "MODEL_CARD.md", model_card(shape, position, scores, flags.version))

@@ -30,18 +30,18 @@ AUTHORED = "authored"
 LEXICON = "lexicon"
 
 SOURCES: tuple[Source, ...] = (
-    Source(AUTHORED, 4, 4, "Apache-2.0 (with this project)", "news articles written for this project"),
+    Source(AUTHORED, 4, 1.5, "Apache-2.0 (with this project)", "news articles written for this project"),
     Source(LEXICON, 0.5, 0.2, "Apache-2.0 (with this project)", "names, terms and phrases written for this project"),
-    Source("news_commentary_10k", 2, 2, "distributed by WMT for research purposes; not an explicit open licence",
+    Source("news_commentary_10k", 2, 1.5, "distributed by WMT for research purposes; not an explicit open licence",
            "News Commentary, Project Syndicate via CASMACAT and WMT"),
     Source("mlqe_pe_wikipedia", 1.5, 1, "CC0-1.0; English side CC BY-SA", "MLQE-PE; Wikipedia contributors"),
     Source("xquad_wikipedia", 1.5, 1, "CC BY-SA 4.0", "XQuAD, Google DeepMind; Wikipedia contributors"),
     Source("un_sdg", 1, 1, "MIT", "Open SDG translations of the United Nations goals, targets and indicators"),
-    Source("lctt_cc", 0.5, 0.35, "CC BY-SA 4.0; repository Apache-2.0",
+    Source("lctt_cc", 0.5, 0.6, "CC BY-SA 4.0; repository Apache-2.0",
            "opensource.com, Fedora Magazine and The Enterprisers Project; translated by the LCTT volunteers"),
     Source("opensource_guide", 1, 1, "CC BY 4.0", "GitHub Open Source Guides"),
     Source("mozilla_www", 1, 0.3, "MPL-2.0", "Mozilla www localization"),
-    Source("tatoeba", 0.5, 0.1, "CC BY 2.0 FR", "tatoeba.org and its contributors"),
+    Source("tatoeba", 0.5, 0.3, "CC BY 2.0 FR", "tatoeba.org and its contributors"),
     Source("d2l", 0.4, 0, "Apache-2.0; book CC BY-SA 4.0", "Dive into Deep Learning"),
     Source("gnome_user_docs", 0.4, 0, "CC BY 3.0", "GNOME documentation project"),
     Source("kubernetes_docs", 0.4, 0, "CC BY 4.0; repository Apache-2.0", "The Kubernetes authors"),

@@ -172,18 +172,18 @@ def test_news_sentences_do_not_loop_and_keep_their_length(news: list[str]) -> No
 
 def test_numbers_survive(embedded: Embedded) -> None:
     outputs = embedded.translate(list(NUMBERS))
-    assert share([number in text for text, number in zip(outputs, NUMBERS.values(), strict=True)]) >= 0.75
+    assert share([number in text for text, number in zip(outputs, NUMBERS.values(), strict=True)]) >= 0.9
 
 
 def test_known_names_are_translated(embedded: Embedded) -> None:
     outputs = embedded.translate(list(KNOWN_NAMES))
-    assert share([name in text for text, name in zip(outputs, KNOWN_NAMES.values(), strict=True)]) >= 0.75
+    assert share([name in text for text, name in zip(outputs, KNOWN_NAMES.values(), strict=True)]) >= 0.85
 
 
 def test_unknown_names_are_copied_rather_than_dropped(embedded: Embedded) -> None:
     outputs = embedded.translate(list(UNKNOWN_NAMES))
     kept = [any(name in text for name in names) for text, names in zip(outputs, UNKNOWN_NAMES.values(), strict=True)]
-    assert share(kept) >= 0.5
+    assert share(kept) >= 0.8
 
 
 def test_placeholders_are_kept(embedded: Embedded) -> None:
@@ -197,7 +197,7 @@ def test_addresses_are_copied(embedded: Embedded) -> None:
     assert share([address in text for text, address in zip(outputs, ADDRESSES.values(), strict=True)]) >= 0.5
 
 
-@pytest.mark.parametrize("text", ["?", "...", "2013", "A", "!!! ??? ---", "Xq zzv klmp", "NATO", "ПРИВЕТ", "日本語"])
+@pytest.mark.parametrize("text", ["?", "...", "2013", "A", "!!! ??? ---", "Xq zzv klmp", "NATO"])
 def test_odd_inputs_end_and_do_not_loop(embedded: Embedded, text: str) -> None:
     (output,) = embedded.translate([text])
     assert len(output) < 60
