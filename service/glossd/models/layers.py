@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,12 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class LinearMap(Protocol):
-    """An affine map of the last dimension; the output of a row depends on that row alone."""
+    """An affine map of the last dimension; the output of a row depends on that row alone.
+
+    ``integer`` says that it depends on it bit for bit.
+    """
+
+    integer: ClassVar[bool]
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
@@ -34,6 +39,7 @@ class Linear:
     weight: Tensor
     bias: Tensor | None
     activation: Activation | None = None
+    integer: ClassVar[bool] = False
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None, activation: str = "") -> Linear:
@@ -113,8 +119,26 @@ class SelfAttention:
         """Encoder self-attention: ``hidden`` (B, L, E); ``mask`` bool or additive, broadcast to (B, H, L, L)."""
         batch, time, _ = hidden.shape
         queries, keys, values = self.qkv(hidden).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        context = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=self.scale)
+        if self.qkv.integer and mask is not None:
+            context = self._apart(queries, keys, values, mask)
+        else:
+            context = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=self.scale)
         return self.output(context.transpose(1, 2).reshape(batch, time, -1))
+
+    def _apart(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Attention (B, H, L, D) of each source over its own tokens only.
+
+        Sums over padding are rounded as no lone segment's are, and 8-bit rounding behind them would show it.
+        """
+        context = torch.zeros_like(queries)
+        for number, length in enumerate(_lengths(mask, len(queries))):
+            own = (slice(number, number + 1), slice(None), slice(length))
+            one = mask[min(number, len(mask) - 1)]
+            bias = None if mask.dtype == torch.bool else one[None, :, :length, :length]
+            context[own] = functional.scaled_dot_product_attention(
+                queries[own], keys[own], values[own], attn_mask=bias, scale=self.scale
+            )
+        return context
 
     def over_cache(self, hidden: Tensor, step: DecodeStep, layer: int, bias: Tensor | None = None) -> Tensor:
         """Decoder self-attention of one step: ``hidden`` (R, E); writes this step's keys and values.
@@ -258,6 +282,13 @@ def _attend(
         width**-0.5 if scale is None else scale,
     )
     return context
+
+
+def _lengths(mask: Tensor, batch: int) -> list[int]:
+    """How many tokens each source has, by its mask over (B or 1, 1 or H, 1 or L, L)."""
+    seen = mask[:, 0, 0] if mask.dtype == torch.bool else mask[:, 0, 0] > -1e30
+    lengths: list[int] = seen.sum(-1).tolist()
+    return lengths if len(lengths) == batch else lengths * batch
 
 
 def padding_mask(lengths: Tensor, time: int) -> Tensor | None:
