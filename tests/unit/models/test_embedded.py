@@ -1,8 +1,8 @@
 """What the embedded English to Chinese model must do on fixed sentences, loaded by `transformers` alone.
 
-Shares are what the model reaches with some room, not exact outputs: a retrained model has to stay above them. Many of the
-sentences with invented names, placeholders and addresses follow patterns of `training/synthetic.py`: they show that
-these abilities are there, not how often they hold in free text, where names and numbers are lost more often.
+Shares are what the model reaches with some room, not exact outputs: a retrained model has to stay above them. Many of
+the sentences with invented names, placeholders and addresses follow patterns of `training/synthetic.py`: they show
+that these abilities are there, not how often they hold in free text, where names and numbers are lost more often.
 """
 
 from __future__ import annotations
