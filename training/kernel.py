@@ -22,6 +22,8 @@ import torch.nn.functional as F
 
 _CHANNELS = 32
 
+_FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fPIC")
+
 
 @functools.cache
 def compiled_library() -> ctypes.CDLL | None:
@@ -30,13 +32,15 @@ def compiled_library() -> ctypes.CDLL | None:
     if compiler is None:
         return None
     source = Path(__file__).with_name("kernels.cpp")
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(source.read_bytes() + " ".join(_FLAGS).encode()).hexdigest()[:16]
     target = Path(tempfile.gettempdir()) / f"glossd-training-{os.getuid()}-{digest}.so"
     if not target.exists():
-        temporary = target.with_suffix(f".{os.getpid()}")
-        flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-shared", "-fPIC"]
-        subprocess.run([compiler, *flags, str(source), "-o", str(temporary), "-lm"], check=True)
-        os.replace(temporary, target)
+        part, whole = target.with_suffix(f".{os.getpid()}.o"), target.with_suffix(f".{os.getpid()}")
+        subprocess.run([compiler, *_FLAGS, "-c", str(source), "-o", str(part)], check=True)
+        # Linked apart: linking with -ffast-math would switch the process that loads this to flushing small numbers to 0.
+        subprocess.run([compiler, "-shared", str(part), "-o", str(whole), "-lm"], check=True)
+        part.unlink()
+        os.replace(whole, target)
     return ctypes.CDLL(str(target))
 
 
