@@ -37,7 +37,7 @@ def compiled_library() -> ctypes.CDLL | None:
     if not target.exists():
         part, whole = target.with_suffix(f".{os.getpid()}.o"), target.with_suffix(f".{os.getpid()}")
         subprocess.run([compiler, *_FLAGS, "-c", str(source), "-o", str(part)], check=True)
-        # Linked apart: linking with -ffast-math would switch the process that loads this to flushing small numbers to 0.
+        # Linked apart: linking with -ffast-math would switch the loading process to flushing small numbers to 0.
         subprocess.run([compiler, "-shared", str(part), "-o", str(whole), "-lm"], check=True)
         part.unlink()
         os.replace(whole, target)
