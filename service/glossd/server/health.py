@@ -24,7 +24,7 @@ ANNOUNCE_SECONDS = 1.0
 Response: TypeAlias = health_pb2.HealthCheckResponse
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the library has no types
     """``grpc.health.v1.Health``: "" for the whole, a service's full name, or "models/NAME".
 
     Nothing is SERVING before ``open`` and after ``close``.

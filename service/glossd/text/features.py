@@ -74,7 +74,7 @@ _STOP_WORDS = frozenset(
     does during each even for from had has have having he her here him his how i if in into is it its just many may me
     more most much my no nor not now of off on one only or other our out over own said same say says she should since so
     some such than that the their them then there these they this those through to too two under until up very was we
-    were what when where which while who whom why will with would you your""".split()  # noqa: SIM905
+    were what when where which while who whom why will with would you your""".split()  # noqa: SIM905 - a list of quoted words hides them
 )
 
 
