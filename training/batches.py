@@ -10,17 +10,20 @@ import torch
 
 from training.network import UNLABELLED, Batch
 from training.store import UNALIGNED, Epoch
+from training.vocabulary import UNKNOWN_ID
 
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
     """`batch_pieces`: source plus padded target pieces in one batch; `step_pieces`: target pieces in one step;
-    `curriculum`: short pairs first, loosely.
+    `curriculum`: short pairs first, loosely; `input_dropout`: share of decoder inputs that are read as <unk>, so
+    that the model looks at its source rather than at what it wrote.
     """
 
     batch_pieces: int = 3000
     step_pieces: int = 6000
     curriculum: bool = False
+    input_dropout: float = 0.0
 
 
 Rows = npt.NDArray[np.int64]
@@ -71,8 +74,8 @@ def _cut(order: Rows, source_lengths: Rows, target_lengths: Rows, limit: int) ->
     return batches
 
 
-def make_batch(epoch: Epoch, rows: Rows, pad: int) -> Batch:
-    """Tensors of one batch."""
+def make_batch(epoch: Epoch, rows: Rows, pad: int, input_dropout: float = 0.0) -> Batch:
+    """Tensors of one batch. The dropped inputs follow from the rows alone, so a resumed run reads the same batch."""
     source = np.stack([_slice(epoch.source, epoch.source_offsets, row) for row in rows]).astype(np.int64)
     starts, stops = epoch.target_offsets[rows], epoch.target_offsets[rows + 1]
     longest = int((stops - starts).max())
@@ -84,6 +87,10 @@ def make_batch(epoch: Epoch, rows: Rows, pad: int) -> Batch:
         labels[place, :length] = epoch.target[start:stop]
         inputs[place, 1:length] = epoch.target[start : stop - 1]
         alignment[place, :length] = epoch.alignment[start:stop]
+    if input_dropout:
+        dropped = np.random.default_rng(rows).random(inputs.shape) < input_dropout
+        dropped[:, 0] = False
+        inputs[dropped & (inputs != pad)] = UNKNOWN_ID
     return Batch(*(torch.from_numpy(array) for array in (source, inputs, labels, alignment)))
 
 

@@ -30,14 +30,14 @@ AUTHORED = "authored"
 LEXICON = "lexicon"
 
 SOURCES: tuple[Source, ...] = (
-    Source(AUTHORED, 4, 1.5, "Apache-2.0 (with this project)", "news articles written for this project"),
+    Source(AUTHORED, 2, 1.5, "Apache-2.0 (with this project)", "news articles written for this project"),
     Source(LEXICON, 0.5, 0.2, "Apache-2.0 (with this project)", "names, terms and phrases written for this project"),
-    Source("news_commentary_10k", 2, 1.5, "distributed by WMT for research purposes; not an explicit open licence",
+    Source("news_commentary_10k", 1.5, 1.5, "distributed by WMT for research purposes; not an explicit open licence",
            "News Commentary, Project Syndicate via CASMACAT and WMT"),
     Source("mlqe_pe_wikipedia", 1.5, 1, "CC0-1.0; English side CC BY-SA", "MLQE-PE; Wikipedia contributors"),
     Source("xquad_wikipedia", 1.5, 1, "CC BY-SA 4.0", "XQuAD, Google DeepMind; Wikipedia contributors"),
     Source("un_sdg", 1, 1, "MIT", "Open SDG translations of the United Nations goals, targets and indicators"),
-    Source("lctt_cc", 0.5, 0.6, "CC BY-SA 4.0; repository Apache-2.0",
+    Source("lctt_cc", 0.8, 0.6, "CC BY-SA 4.0; repository Apache-2.0",
            "opensource.com, Fedora Magazine and The Enterprisers Project; translated by the LCTT volunteers"),
     Source("opensource_guide", 1, 1, "CC BY 4.0", "GitHub Open Source Guides"),
     Source("mozilla_www", 1, 0.3, "MPL-2.0", "Mozilla www localization"),
@@ -50,7 +50,7 @@ SOURCES: tuple[Source, ...] = (
     Source("angular_docs", 0.3, 0, "CC BY 4.0; code MIT", "Angular authors and the Chinese translation team"),
     Source("tensorflow_docs", 0.2, 0, "Apache-2.0; text CC BY 4.0", "TensorFlow authors"),
     Source("python_docs", 0.1, 0, "translations CC0-1.0; English PSF-2.0", "Python Software Foundation; translators"),
-    Source("taiwan_law", 0.06, 0, "official documents, not subject to copyright",
+    Source("taiwan_law", 0.03, 0, "official documents, not subject to copyright",
            "Laws and Regulations Database, Ministry of Justice (Open Government Data License)"),
 )  # fmt: skip
 

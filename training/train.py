@@ -95,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--warmup-steps", type=int, default=300)
     parser.add_argument("--flat-steps", type=int, default=3000, help="steps before the inverse square root sets in")
     parser.add_argument("--guidance-steps", type=int, default=4000, help="steps with supervised cross-attention")
+    parser.add_argument("--input-dropout", type=float, default=0.0, help="share of decoder inputs read as <unk>")
     parser.add_argument("--save-seconds", type=float, default=240.0)
     parser.add_argument("--seed", type=int, default=7)
     flags = parser.parse_args(arguments)
@@ -115,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         decay_steps=flags.decay_steps,
         save_seconds=flags.save_seconds,
         seed=flags.seed,
-        plan=PlanSettings(flags.batch_pieces, flags.step_pieces, curriculum=True),
+        plan=PlanSettings(flags.batch_pieces, flags.step_pieces, curriculum=True, input_dropout=flags.input_dropout),
         optimizer=OptimizerSettings(matrix_rate=flags.matrix_rate, rate=flags.rate),
     )
     run = open_run(flags.work, shape, flags.data, flags.seed, flags.initial)

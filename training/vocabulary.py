@@ -15,6 +15,7 @@ import sentencepiece
 
 PLACEHOLDERS = tuple(f"⟦{digit}⟧" for digit in range(10))
 END, UNKNOWN, PAD = "</s>", "<unk>", "<pad>"
+UNKNOWN_ID = 1
 _LATIN = string.ascii_letters + string.digits + string.punctuation
 
 Ids = npt.NDArray[np.uint16]
@@ -40,7 +41,7 @@ def train_piece_model(
         max_sentencepiece_length=12,
         bos_id=-1,
         eos_id=0,
-        unk_id=1,
+        unk_id=UNKNOWN_ID,
         pad_id=-1,
         num_threads=threads,
         hard_vocab_limit=False,

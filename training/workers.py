@@ -135,7 +135,7 @@ class Worker:
             files = sorted((self.settings.work / "epochs").glob(f"{self.position.data}-*.npz"))
             number = self.position.epoch
             epoch = read_epoch(files[number % len(files)])
-            first = number == 0 and self.position.data == "general"
+            first = self.position.step == self.position.step_in_epoch and self.position.data == "general"
             plan = replace(self.settings.plan, curriculum=self.settings.plan.curriculum and first)
             steps = plan_steps(epoch, plan, self.settings.seed + number)
             for step in steps[self.position.step_in_epoch :]:
@@ -181,7 +181,7 @@ class Worker:
             if taken >= len(step.batches):
                 self.network.collect(gradients)
                 return
-            batch = make_batch(epoch, step.batches[taken], self.shape.vocabulary - 1)
+            batch = make_batch(epoch, step.batches[taken], self.shape.vocabulary - 1, self.settings.plan.input_dropout)
             scale = 1.0 / step.target_pieces
             loss, guided = self.network.accumulate(
                 batch, gradients, scale=scale, smoothing=self.settings.smoothing, guidance=guidance
