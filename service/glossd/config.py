@@ -61,7 +61,13 @@ class EngineSettings(_Part):
     workers: int = Field(default=0, ge=0, le=256, description="Engines over one model; 0 takes one for each CPU core.")
     cache_entries: int = Field(default=2048, ge=0, description="Finished segments kept for identical ones; 0 for none.")
     ageing_seconds: float = Field(
-        default=2.0, ge=0, le=3600, description="Wait after which BULK work goes with INTERACTIVE work."
+        default=2.0, ge=0, le=3600, description="Wait after which BULK work gets its share beside INTERACTIVE work."
+    )
+    bulk_share: float = Field(
+        default=0.2, ge=0, le=0.9, description="Share of the tokens that BULK work gets when it has waited long enough."
+    )
+    interactive_share: float = Field(
+        default=0.125, ge=0, le=0.9, description="Share of rows and queue that BULK work leaves to INTERACTIVE work."
     )
 
 

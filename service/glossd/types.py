@@ -136,7 +136,11 @@ class GlossaryEntry:
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What a caller may set of scheduling and terms. ``deadline_ns`` is on the ``time.monotonic_ns`` clock."""
+    """What a caller may set of scheduling and terms. ``deadline_ns`` is on the ``time.monotonic_ns`` clock.
+
+    What a server adds: ``caller`` is the name of the caller's token, "" without one; ``max_tokens`` the most source
+    tokens of one document, None for no limit.
+    """
 
     priority: Priority = Priority.INTERACTIVE
     fairness_key: str = ""
@@ -144,6 +148,8 @@ class RequestOptions:
     glossary: tuple[GlossaryEntry, ...] = ()
     do_not_translate: tuple[str, ...] = ()
     deadline_ns: int | None = None
+    caller: str = ""
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +244,17 @@ class GenerationParams:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One segment for the engine: token ids with their special tokens, and how to decode them."""
+    """One segment for the engine: token ids with their special tokens, how to decode them and who shares with whom.
+
+    The engine is fair between callers, and between the fairness keys of one caller.
+    """
 
     source_ids: tuple[int, ...]
     params: GenerationParams
     priority: Priority = Priority.INTERACTIVE
     fairness_key: str = ""
     deadline_ns: int | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

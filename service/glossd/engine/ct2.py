@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from glossd.engine.engine import EngineLimits
+from glossd.engine.intake import Intake
 from glossd.engine.sequence import Sequence
 from glossd.engine.waiting import Room, WaitingQueue
 from glossd.errors import (
@@ -79,7 +80,8 @@ class Ct2Generator:
         self._limits = limits
         self._workers = workers
         self._on_death = on_death
-        self._waiting = WaitingQueue(ageing_ns=int(limits.ageing_seconds * 1e9))
+        self._waiting = WaitingQueue(ageing_ns=int(limits.ageing_seconds * 1e9), bulk_share=limits.bulk_share)
+        self._intake = Intake(queue_tokens=limits.queue_tokens, interactive_share=limits.interactive_share)
         self._running: list[Sequence] = []
         self._lock = threading.Condition()
         self._closing = False
@@ -103,10 +105,7 @@ class Ct2Generator:
                 raise EngineDeadError("the thread of CTranslate2 has died") from self._death
             if self._closing:
                 raise DrainingError("the generator is closing")
-            queued, limit = self._waiting.tokens, self._limits.queue_tokens
-            if queued and queued + len(request.source_ids) > limit:
-                message = f"{queued:,} source tokens are queued; the limit is {limit:,}"
-                raise OverloadedError(message, retry_after_seconds=1.0)
+            self._intake.check(request, queued=self._waiting.tokens)
             self._waiting.put(Sequence(request, time.monotonic_ns(), [waiter]))
             self._lock.notify()
         return waiter
@@ -174,6 +173,7 @@ class Ct2Generator:
                 self._sweep(now_ns)
                 room = Room(self._limits.rows * self._workers, self._limits.sources * self._workers, self._tokens())
                 taken = self._waiting.take(room, now_ns=now_ns)
+                self._intake.taken(sum(sequence.length for sequence in taken), now_ns)
                 self._running = [sequence for sequence in taken if self._is_wanted(sequence, now_ns)]
                 for sequence in self._running:
                     sequence.admitted_ns = now_ns

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from glossd.decoding.search import Hypothesis
+from glossd.engine.intake import Intake
 from glossd.engine.runner import Finished, Runner
 from glossd.engine.scheduler import Scheduler
 from glossd.engine.sequence import Sequence
 from glossd.engine.statistics import EngineStatistics
 from glossd.engine.waiting import WaitingQueue
-from glossd.errors import DeadlineError, DrainingError, EngineDeadError, InvalidInputError, OverloadedError
+from glossd.errors import DeadlineError, DrainingError, EngineDeadError, InvalidInputError
 from glossd.models.base import ModelInfo, Seq2SeqModel
 from glossd.types import Generation, GenerationParams, GenerationRequest, Priority
 
@@ -25,7 +26,8 @@ from glossd.types import Generation, GenerationParams, GenerationRequest, Priori
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
     """What an engine may hold at once: decoder rows, sources, padded source tokens an encoder run, queued tokens,
-    recent results, the age at which bulk work goes with interactive work, and compute threads (0: leave as they are).
+    recent results, the age at which bulk work gets ``bulk_share`` of the tokens beside interactive work, the share of
+    rows and queue that is kept for interactive work, and compute threads (0: leave as they are).
 
     ``workers`` is how many such engines a pool runs (0: as many as there are cores on a CPU, else one).
     """
@@ -36,6 +38,8 @@ class EngineLimits:
     queue_tokens: int = 2_000_000
     cache_entries: int = 2048
     ageing_seconds: float = 2.0
+    bulk_share: float = 0.2
+    interactive_share: float = 0.125
     threads: int = 0
     workers: int = 0
 
@@ -59,8 +63,14 @@ class Engine:
         self._limits = limits or EngineLimits()
         self._info: ModelInfo = model.info
         self._on_death = on_death
-        self._waiting = WaitingQueue(ageing_ns=int(self._limits.ageing_seconds * 1e9))
-        self._scheduler = Scheduler(self._waiting, rows=self._limits.rows, batch_tokens=self._limits.batch_tokens)
+        share = self._limits.interactive_share
+        self._waiting = WaitingQueue(
+            ageing_ns=int(self._limits.ageing_seconds * 1e9), bulk_share=self._limits.bulk_share
+        )
+        self._scheduler = Scheduler(
+            self._waiting, rows=self._limits.rows, batch_tokens=self._limits.batch_tokens, interactive_share=share
+        )
+        self._intake = Intake(queue_tokens=self._limits.queue_tokens, interactive_share=share)
         self._runner = Runner(
             model, rows=self._limits.rows, sources=self._limits.sources, device=device or torch.device("cpu")
         )
@@ -97,12 +107,7 @@ class Engine:
                 return waiter
             if self._join_twin(key, request, waiter):
                 return waiter
-            queued = self._waiting.tokens + self._inbox_tokens
-            if queued and queued + len(request.source_ids) > self._limits.queue_tokens:
-                raise OverloadedError(
-                    f"{queued:,} source tokens are queued; the limit is {self._limits.queue_tokens:,}",
-                    retry_after_seconds=1.0,
-                )
+            self._intake.check(request, queued=self._waiting.tokens + self._inbox_tokens)
             sequence = Sequence(request, time.monotonic_ns(), [waiter])
             self._in_flight[key] = sequence
             self._unanswered.add(sequence)
@@ -186,8 +191,13 @@ class Engine:
         self._discard(now_ns)
         runner = self._runner
         step = self._scheduler.next(
-            free_rows=runner.free_rows, free_sources=runner.free_sources, live=len(runner.live), now_ns=now_ns
+            free_rows=runner.free_rows,
+            free_sources=runner.free_sources,
+            live=len(runner.live),
+            now_ns=now_ns,
+            bulk_rows=sum(entry.beams for entry in runner.live if entry.request.priority is Priority.BULK),
         )
+        self._intake.taken(sum(entry.length for batch in step.admit for entry in batch), now_ns)
         for batch in step.admit:
             wanted = self._still_wanted(batch, now_ns)
             if wanted:

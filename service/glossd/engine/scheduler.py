@@ -9,6 +9,7 @@ from glossd.engine.sequence import Sequence
 from glossd.engine.waiting import Room, WaitingQueue
 
 PADDING_SHARE = 0.1
+INTERACTIVE_NS = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,42 @@ class Scheduler:
 
     A few free rows are not worth an encoder run of their own while others decode: admission waits until an eighth of
     the rows is free or the head of the queue has been passed over ``patience`` times.
+
+    For ten seconds after interactive work has come, bulk work leaves ``interactive_share`` of the rows free for more.
     """
 
-    def __init__(self, waiting: WaitingQueue, *, rows: int, batch_tokens: int, patience: int = 4) -> None:
+    def __init__(
+        self,
+        waiting: WaitingQueue,
+        *,
+        rows: int,
+        batch_tokens: int,
+        patience: int = 4,
+        interactive_share: float = 0.0,
+    ) -> None:
         self._waiting = waiting
         self._rows = rows
+        self._most_bulk_rows = max(1, rows - int(rows * interactive_share))
         self._batch_tokens = batch_tokens
         self._patience = patience
         self._passed_over = 0
 
-    def next(self, *, free_rows: int, free_sources: int, live: int, now_ns: int) -> Step:
-        """What the next step does, given what is free and how many sequences are live."""
+    def next(self, *, free_rows: int, free_sources: int, live: int, now_ns: int, bulk_rows: int = 0) -> Step:
+        """What the next step does, given what is free, how many sequences are live and how many rows bulk work has."""
         taken: list[Sequence] = []
         if len(self._waiting) and self._worthwhile(free_rows, live):
-            taken = self._waiting.take(Room(free_rows, free_sources, self._batch_tokens), now_ns=now_ns)
+            room = Room(
+                free_rows, free_sources, self._batch_tokens, self._room_for_bulk(bulk_rows, now_ns), bulk_rows > 0
+            )
+            taken = self._waiting.take(room, now_ns=now_ns)
             self._passed_over = 0 if taken else self._passed_over
         return Step(tuple(bucket(taken, self._batch_tokens)), live + len(taken) > 0)
+
+    def _room_for_bulk(self, bulk_rows: int, now_ns: int) -> int | None:
+        """How many rows bulk work may still take; None for no limit."""
+        last_ns = self._waiting.last_interactive_ns
+        recent = last_ns is not None and now_ns - last_ns < INTERACTIVE_NS
+        return self._most_bulk_rows - bulk_rows if recent else None
 
     def _worthwhile(self, free_rows: int, live: int) -> bool:
         if live == 0 or 8 * free_rows >= self._rows:

@@ -51,6 +51,7 @@ class Flight:
             priority=self._options.priority,
             fairness_key=self._options.fairness_key,
             deadline_ns=self._options.deadline_ns,
+            caller=self._options.caller,
         )
         with self._lock:
             if self._closed:

@@ -33,15 +33,6 @@ def test_interactive_work_goes_before_bulk_until_bulk_has_aged() -> None:
         assert take_one_by_one(queue, now_ns)[0].request.priority is first
 
 
-def test_keys_take_turns_however_much_one_of_them_queues() -> None:
-    queue = WaitingQueue(ageing_ns=100)
-    for _ in range(50):
-        queue.put(waiting(4, fairness_key="heavy"))
-    queue.put(waiting(4, fairness_key="light"))
-    order = [sequence.request.fairness_key for sequence in take_one_by_one(queue)]
-    assert order.index("light") <= 1
-
-
 def test_sequences_of_like_length_are_encoded_together_with_little_padding() -> None:
     lengths = (10, 50, 11, 49, 9, 30, 10, 51, 1)
     batches = bucket([waiting(length) for length in lengths], batch_tokens=10_000)
@@ -113,3 +104,48 @@ def test_slots_stay_dense_and_every_survivor_keeps_its_content(leaving: list[set
             content[move.target] = content[move.origin]
         content = {number: content[number] for number in range(slots.live)}
         assert sorted(content.values()) == survivors
+
+
+def both_lanes(count: int, *, ageing_ns: int, bulk_share: float) -> WaitingQueue:
+    queue = WaitingQueue(ageing_ns=ageing_ns, bulk_share=bulk_share)
+    for _ in range(count):
+        queue.put(waiting(10, priority=Priority.BULK))
+        queue.put(waiting(10, priority=Priority.INTERACTIVE))
+    return queue
+
+
+def test_aged_bulk_gets_its_share_and_interactive_work_the_rest() -> None:
+    queue = both_lanes(200, ageing_ns=100, bulk_share=0.2)
+    room = Room(rows=1, sources=1, tokens=100)
+    taken = [queue.take(room, now_ns=1000)[0].request.priority for _ in range(200)]
+    assert taken.count(Priority.BULK) == 40
+
+
+def test_bulk_that_has_not_aged_gets_what_interactive_work_leaves() -> None:
+    queue = both_lanes(20, ageing_ns=100, bulk_share=0.2)
+    priorities = [sequence.request.priority for sequence in take_one_by_one(queue, now_ns=50)]
+    assert priorities == [Priority.INTERACTIVE] * 20 + [Priority.BULK] * 20
+
+
+def test_bulk_leaves_rows_to_interactive_work_for_a_while_after_there_was_some() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    scheduler = Scheduler(queue, rows=8, batch_tokens=1000, interactive_share=0.25)
+    queue.put(waiting(3, priority=Priority.INTERACTIVE))
+    for _ in range(20):
+        queue.put(waiting(3, priority=Priority.BULK))
+    first = [entry for batch in scheduler.next(free_rows=8, free_sources=8, live=0, now_ns=1).admit for entry in batch]
+    bulk_rows = sum(entry.request.priority is Priority.BULK for entry in first)
+    assert (len(first), bulk_rows) == (7, 6)
+    queue.put(waiting(3, arrival_ns=2, priority=Priority.INTERACTIVE))
+    (batch,) = scheduler.next(free_rows=1, free_sources=1, live=7, now_ns=2, bulk_rows=6).admit
+    assert batch[0].request.priority is Priority.INTERACTIVE
+    later = scheduler.next(free_rows=2, free_sources=2, live=6, now_ns=11_000_000_000, bulk_rows=6).admit
+    assert sum(map(len, later)) == 2
+
+
+def test_a_bulk_search_wider_than_the_rows_for_bulk_runs_when_no_other_does() -> None:
+    queue = WaitingQueue(ageing_ns=100)
+    queue.put(waiting(4, priority=Priority.BULK, num_beams=8))
+    tight = Room(rows=8, sources=8, tokens=100, bulk_rows=6, bulk_live=True)
+    assert queue.take(tight, now_ns=0) == []
+    assert len(queue.take(Room(rows=8, sources=8, tokens=100, bulk_rows=6), now_ns=0)) == 1

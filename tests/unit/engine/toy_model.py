@@ -58,7 +58,9 @@ class EchoModel:
 
 def echo_request(source: Sequence[int], **changes: Any) -> GenerationRequest:
     """A request for a source, with parameters (``num_beams``, ...) or request fields changed."""
-    fields = {name: changes.pop(name) for name in ("priority", "fairness_key", "deadline_ns") if name in changes}
+    fields = {
+        name: changes.pop(name) for name in ("priority", "fairness_key", "deadline_ns", "caller") if name in changes
+    }
     settings: dict[str, Any] = {"decoder_start_token_id": START, "eos_token_ids": (END,), "max_new_tokens": 40}
     return GenerationRequest(tuple(source), GenerationParams(**(settings | changes)), **fields)
 
