@@ -141,6 +141,46 @@ def _page_furniture(rng: random.Random, people: Sequence[Term], places: Sequence
     )
 
 
+def _clock(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    hour, minute, second = rng.randint(0, 23), rng.randint(0, 59), rng.randint(0, 59)
+    clock = rng.choice((f"{hour:02}:{minute:02}", f"{hour}:{minute:02}", f"{hour:02}:00"))
+    twelve = f"{(hour - 1) % 12 + 1}:{minute:02}"
+    half, chinese_half = rng.choice((("a.m.", "上午"), ("p.m.", "下午"), ("am", "上午"), ("pm", "下午")))
+    stamp = f"{rng.randint(2000, 2030)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    place, (day, number) = rng.choice(places), rng.choice(_DAYS)
+    return rng.choice(
+        (
+            Pair(f"{stamp} {clock}", f"{stamp} {clock}"),
+            Pair(f"{stamp} {clock}:{second:02}", f"{stamp} {clock}:{second:02}"),
+            Pair(f"The ceremony begins at {clock}.", f"仪式于{clock}开始。"),
+            Pair(f"The train left {place.source} at {clock} on {day}.", f"列车周{number}{clock}离开{place.target}。"),
+            Pair(
+                f"At {twelve} {half} the power failed in {place.source}.",
+                f"{chinese_half}{twelve}，{place.target}停电。",
+            ),
+            Pair(f"It happened at {twelve} {half} on {day}.", f"事情发生在周{number}{chinese_half}{twelve}。"),
+            Pair(f"Open from {hour}:00 to {min(hour + 8, 24)}:00", f"开放时间：{hour}:00至{min(hour + 8, 24)}:00"),
+        )
+    )
+
+
+def _figure(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
+    number = f"{rng.randint(1000, 10 ** rng.randint(4, 9)):,}"
+    digits = "".join(rng.choices("0123456789", k=rng.randint(5, 11)))
+    place, (noun, chinese) = rng.choice(places), rng.choice(_COUNTED)
+    low, high = sorted(rng.sample(range(2, 400), 2))
+    return rng.choice(
+        (
+            Pair(f"{number} {noun}", f"{number}{chinese}"),
+            Pair(f"In {place.source} {number} {noun} were counted.", f"在{place.target}共统计到{number}{chinese}。"),
+            Pair(f"The number is {digits}.", f"号码是{digits}。"),
+            Pair(f"Call {digits} for help.", f"求助请拨打{digits}。"),
+            Pair(f"The team won {high}-{low}.", f"球队以{high}比{low}获胜。"),
+            Pair(f"between {low} and {high} {noun}", f"{low}至{high}{chinese}"),
+        )
+    )
+
+
 def _copied(rng: random.Random, people: Sequence[Term], places: Sequence[Term]) -> Pair:
     kind, chinese = rng.choice(_THINGS)
     name, place = invented_name(rng, words=rng.randint(1, 3)), rng.choice(places)
@@ -170,7 +210,8 @@ def _unknown_name(rng: random.Random, people: Sequence[Term], places: Sequence[T
 
 
 _MAKERS: tuple[Callable[[random.Random, Sequence[Term], Sequence[Term]], Pair], ...] = (
-    _date, _weekday, _amount, _percent, _address, _page_furniture, _copied, _unknown_name, _unknown_name,
+    _date, _weekday, _amount, _percent, _address, _page_furniture, _clock, _figure, _copied,
+    _unknown_name, _unknown_name,
 )  # fmt: skip
 
 

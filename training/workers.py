@@ -230,6 +230,7 @@ def run_worker(
 ) -> None:
     """Entry point of a training process; a failure breaks the barrier so that no worker waits for a dead one."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # moments of rare pieces decay into denormals, which the processor adds slowly
     try:
         Worker(shape, shared, settings, position, number, counter, barrier).run()
     except BaseException:
