@@ -26,8 +26,9 @@ _Futures = list[Future[Generation]]
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A form and how to decode it."""
+    """A form of a sentence and how to decode it."""
 
+    plan: SegmentPlan
     form: Form
     params: GenerationParams
 
@@ -74,10 +75,10 @@ class Attempts:
     async def outcome(self, begun: Begun) -> Outcome:
         """What becomes of a segment.
 
-        A try that fails its checks is followed by, each only where it can help: other decoding settings; no
-        placeholders; the sentence cut at its guarded spans; the sentence cut at clause marks. The best one counts; when
-        that is worse than nothing, the source stands in its place. Where the caller chose the decoding settings, those
-        are kept. Raises ``DeadlineError`` unless a partial answer will do.
+        A try that fails its checks is followed by, each only where it can help: figures guarded; other decoding
+        settings; no placeholders; the sentence cut at its guarded spans; the sentence cut at clause marks. The best one
+        counts; when that is worse than nothing, the source stands in its place. Where the caller chose the decoding
+        settings, those are kept. Raises ``DeadlineError`` unless a partial answer will do.
         """
         plan, form = begun.plan, begun.plan.form
         if form is None:
@@ -89,14 +90,20 @@ class Attempts:
             if not self._options.allow_partial:
                 raise
             return partial(plan)
-        for next_try in (self._other_settings, self._unmasked, self._around_terms, self._in_clauses):
+        for next_try in (
+            self._figures_guarded,
+            self._other_settings,
+            self._unmasked,
+            self._around_terms,
+            self._in_clauses,
+        ):
             if not (best.faults or best.failed) or len(form.pieces) > MOST_PIECES:
                 break
             try:
                 chosen = await asyncio.to_thread(next_try, best)
                 if chosen is not None:
                     futures = await asyncio.to_thread(self._submit, chosen.form.pieces, chosen.params)
-                    best = better(best, await self._finished(plan, chosen.form, futures, inners))
+                    best = better(best, await self._finished(chosen.plan, chosen.form, futures, inners))
             except (DeadlineError, OverloadedError):
                 break
         return given_up(best)
@@ -124,25 +131,31 @@ class Attempts:
             texts[raw] = decode_inner(piece.text, generation, self._model, self._direction)
         return texts
 
+    def _figures_guarded(self, best: Outcome) -> Try | None:
+        if WarningCode.OMISSION_SUSPECTED not in best.faults:
+            return None
+        plan = self._planner.with_figures(best.plan)
+        return Try(plan, plan.form, self._params) if plan and plan.form else None
+
     def _other_settings(self, best: Outcome) -> Try | None:
         if best.form is None:
             return None
         repeats = best.failed or bool(best.faults & _LOOPS)
         params = repair_params(self._params, self._decode, repeats=repeats, most_beams=self._model.max_beams)
-        return Try(best.form, params) if params else None
+        return Try(best.plan, best.form, params) if params else None
 
     def _unmasked(self, best: Outcome) -> Try | None:
         if WarningCode.TERM_MISSED not in best.faults or best.form is None or not best.form.masked:
             return None
-        return Try(self._planner.plain_form(best.plan), self._params)
+        return Try(best.plan, self._planner.plain_form(best.plan), self._params)
 
     def _around_terms(self, best: Outcome) -> Try | None:
         if WarningCode.TERM_MISSED not in best.faults:
             return None
-        return Try(self._planner.form_around_terms(best.plan), self._params)
+        return Try(best.plan, self._planner.form_around_terms(best.plan), self._params)
 
     def _in_clauses(self, best: Outcome) -> Try | None:
         if self._decode != DecodeOptions() or not (best.failed or best.faults & _UNUSABLE) or best.form is None:
             return None
         form = self._planner.form_in_clauses(best.plan, best.form)
-        return Try(form, self._params) if form else None
+        return Try(best.plan, form, self._params) if form else None

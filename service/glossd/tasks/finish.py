@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from glossd.tasks.inline import Written, write_masked, write_plain
+from glossd.tasks.inline import Written, with_figures, write_masked, write_plain
 from glossd.tasks.lengths import join_parts
 from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.tasks.served import ServedModel
@@ -148,7 +148,7 @@ def _reason(text: str, cut: bool) -> FinishReason:
 
 def _checked(plan: SegmentPlan, written: Written, direction: Direction) -> tuple[Warning, ...]:
     """The checks, on both sides without what was guarded: an address is in no language's script."""
-    source = without_placeholders(plan.sentence.masked)
+    source = without_placeholders(with_figures(plan.sentence.masked, plan.sentence.guards))
     found = check_translation(
         source, written.checked, source_language=direction.source, target_language=direction.target
     )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.text.guard import Guard, GuardKind
-from glossd.text.placeholders import compare, drop_doubles, drop_invented, numbers_in, restore, without_placeholders
+from glossd.text.placeholders import (
+    PLACEHOLDERS,
+    compare,
+    drop_doubles,
+    drop_invented,
+    numbers_in,
+    restore,
+    without_placeholders,
+)
 from glossd.text.sentence import Sentence
 from glossd.text.target import finish_target, is_unspaced
 from glossd.types import Warning, WarningCode
@@ -30,10 +38,11 @@ class Written:
 def write_masked(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, str], direction: Direction) -> Written:
     """``raw`` with every guarded span in the place of its placeholder; one that is lost or doubled is reported."""
     guards = plan.sentence.guards
-    counts = compare(form.placeholders, numbers_in(raw))
+    terms = [number for number in form.placeholders if guards[number].kind is not GuardKind.FIGURE]
+    counts = compare(terms, numbers_in(raw))  # of figures the check of numbers tells
     targets = [_target(guard, inners) for guard in guards]
     text = restore(drop_doubles(raw), targets, lambda words: finish_target(words, direction.target))
-    written = Written(text, without_placeholders(raw))
+    written = Written(text, without_placeholders(with_figures(raw, guards)))
     for number in counts.lost:
         _lost(written, plan, guards[number], f"its place was lost; it was to be {_shown(targets[number])}")
     for number in counts.doubled:
@@ -57,6 +66,14 @@ def write_plain(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, st
     return written
 
 
+def with_figures(text: str, guards: Sequence[Guard]) -> str:
+    """``text`` with each guarded figure in the place of its placeholder; checks compare numbers by it."""
+    for number, guard in enumerate(guards):
+        if guard.kind is GuardKind.FIGURE:
+            text = text.replace(PLACEHOLDERS[number], guard.inner)
+    return text
+
+
 def count_terms(sentence: Sentence, text: str) -> tuple[int, int]:
     """How many terms stand in a sentence, and how many of those are in its translation as they are asked for."""
     wanted = Counter(guard.target for guard in (*sentence.guards, *sentence.loose) if guard.kind is GuardKind.TERM)
@@ -77,7 +94,7 @@ def _unmasked(guards: Iterable[Guard]) -> dict[str, Guard]:
     """The first few spans that no placeholder stands for, by what must stand in the target, each once."""
     found: dict[str, Guard] = {}
     for guard in guards:
-        if guard.kind is not GuardKind.LINK and len(found) < MOST_CHECKED:
+        if guard.kind not in (GuardKind.LINK, GuardKind.FIGURE) and len(found) < MOST_CHECKED:
             found.setdefault(guard.target, guard)
     return found
 

@@ -101,6 +101,17 @@ class Planner:
         pieces, warnings = self._fitting(sent, segment)
         return SegmentPlan(segment, sentence, text, Form(pieces, masked), self._inners(sentence), warnings)
 
+    def with_figures(self, plan: SegmentPlan) -> SegmentPlan | None:
+        """The same segment with its figures guarded too; None where that changes nothing."""
+        if not self._placeholder_ids or plan.form is None:
+            return None
+        sentence = take_apart(plan.segment.text, self._finder, markdown=self._markdown, figures=True)
+        sent = self._normal(sentence.masked)
+        if len(sentence.guards) == len(plan.sentence.guards) or not has_words(without_placeholders(sent)):
+            return None
+        pieces, _ = self._fitting(sent, plan.segment)
+        return replace(plan, sentence=sentence, form=Form(pieces, masked=True))
+
     def plain_form(self, plan: SegmentPlan) -> Form:
         """The sentence as it stands, without placeholders."""
         return Form(self._fitting(plan.text, plan.segment)[0])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from glossd.languages import find_language
+from glossd.text.figures import lost_unit, without_units
 from glossd.text.lines import has_letter
 from glossd.text.numbers import digit_numbers, numeral_values, word_values
 from glossd.text.words import count_words
@@ -41,8 +42,9 @@ def check_translation(
     """What is likely wrong with ``target``; () when nothing is. Takes time linear in both lengths.
 
     ``OMISSION_SUSPECTED``: nothing came out, it is much too short, or a number of the source is not in it (any digit
-    grouping, 万 and 亿 and Chinese numerals are understood). ``REPETITION_SUSPECTED``: it goes round in a loop that the
-    source does not have, or is much too long. ``LANGUAGE_MISMATCH``: too few letters of the target language's script.
+    grouping, 万 and 亿 and Chinese numerals are understood; clock times and dates count as a whole).
+    ``REPETITION_SUSPECTED``: it goes round in a loop that the source does not have, or is much too long.
+    ``LANGUAGE_MISMATCH``: too few letters of the target language's script.
     Thresholds are set so that fewer than 3 % of good human translations are named.
     """
     if _WORD_CHARACTER.search(source) is None:
@@ -83,8 +85,10 @@ def _longest_run(equal: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[int
 
 
 def _lost_number(source: str, target: str) -> bool:
-    """True when a number written in digits in the source has no counterpart in the target."""
-    wanted = digit_numbers(source)
+    """True when a figure of the source has no counterpart in the target: units as a whole, other numbers by value."""
+    if lost_unit(source, target):
+        return True
+    wanted = digit_numbers(without_units(source))
     if not wanted:
         return False
     there = [value for pair in digit_numbers(target) for value in pair]

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 
+from glossd.text.figures import find_figures
 from glossd.text.lines import has_letter
 from glossd.text.terms import TermFinder
 from glossd.types import Span
@@ -46,6 +47,7 @@ class GuardKind(Enum):
     MARKUP = "markup"
     LINK = "link"
     TERM = "term"
+    FIGURE = "figure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,15 @@ class Emphasis:
     inner: str
 
 
-def find_guards(text: str, finder: TermFinder, *, markdown: bool) -> tuple[Guard, ...]:
-    """Guarded spans in order, apart from each other. Terms inside of links and code are part of those."""
+def find_guards(text: str, finder: TermFinder, *, markdown: bool = False, figures: bool = False) -> tuple[Guard, ...]:
+    """Guarded spans in order, apart from each other. Terms inside of links and code are part of those.
+
+    Figures (clock times, dates in digits, numbers) are guarded where ``figures`` asks for it.
+    """
     taken = bytearray(len(text))
     guards: list[Guard] = []
-    for guard in _candidates(text, finder, markdown=markdown):
+    candidates = _candidates(text, finder, markdown=markdown)
+    for guard in chain(candidates, _figures(text)) if figures else candidates:
         start, end = guard.span.start, guard.span.end
         if not any(taken[start:end]):
             taken[start:end] = b"\x01" * (end - start)
@@ -150,6 +156,11 @@ def _addresses(text: str) -> Iterator[Guard]:
             address = address.rstrip(").,;:!?")
         if address:
             yield Guard(GuardKind.ADDRESS, Span(match.start(), match.start() + len(address)), address)
+
+
+def _figures(text: str) -> Iterator[Guard]:
+    for span in find_figures(text):
+        yield Guard(GuardKind.FIGURE, span, text[span.start : span.end])
 
 
 def _links(text: str, finder: TermFinder) -> Iterator[Guard]:

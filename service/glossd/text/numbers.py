@@ -57,10 +57,11 @@ def digit_numbers(text: str) -> list[tuple[float, float]]:
 
 def numeral_values(text: str) -> set[float]:
     """The values of the Chinese numerals in a text; a row of bare digits (二〇一七) reads as a decimal number."""
-    return {_numeral_value(match.group()) for match in _NUMERAL.finditer(text)}
+    return {numeral_value(match.group()) for match in _NUMERAL.finditer(text)}
 
 
-def _numeral_value(numeral: str) -> float:
+def numeral_value(numeral: str) -> float:
+    """The value of one Chinese numeral."""
     if all(character in _DIGITS for character in numeral):
         return float("".join(str(_DIGITS[character]) for character in numeral[:15]))
     total, section, digit = 0.0, 0.0, 0.0

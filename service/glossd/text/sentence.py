@@ -38,9 +38,12 @@ class Sentence:
         return tuple(dict.fromkeys(words))
 
 
-def take_apart(text: str, finder: TermFinder, *, markdown: bool) -> Sentence:
-    """Find what must be guarded in ``text`` and make its forms. Takes time near linear in the text."""
-    guards = find_guards(text, finder, markdown=markdown)
+def take_apart(text: str, finder: TermFinder, *, markdown: bool, figures: bool = False) -> Sentence:
+    """Find what must be guarded in ``text`` and make its forms. Takes time near linear in the text.
+
+    With ``figures`` clock times, dates in digits and numbers are guarded too.
+    """
+    guards = find_guards(text, finder, markdown=markdown, figures=figures)
     emphasis = find_emphasis(text, guards) if markdown else ()
     strays = find_stray_marks(text, guards, emphasis) if markdown else ()
     if not (guards or emphasis or strays):

@@ -112,6 +112,29 @@ async def test_addresses_and_code_come_through_letter_for_letter() -> None:
     assert codes(result) == []
 
 
+def breaking_clocks(text: str) -> str:
+    return text.replace("08:00", ":000").replace("1,234,567", "123")
+
+
+async def test_a_figure_that_breaks_is_guarded_in_a_second_try() -> None:
+    generator = PlaceholderGenerator(breaking_clocks)
+    result = await translated("The port opens at 08:00 for 1,234,567 people.", generator)
+    assert generator.texts == [
+        "The port opens at 08:00 for 1,234,567 people.",
+        "The port opens at ⟦0⟧ for ⟦1⟧ people.",
+    ]
+    assert "08:00" in result.text
+    assert "1,234,567" in result.text
+    assert codes(result) == []
+    assert result.usage.terms_found == 0
+
+
+async def test_a_figure_whose_placeholder_is_lost_is_still_a_lost_number() -> None:
+    generator = PlaceholderGenerator(lambda text: re.sub(r"⟦\d⟧", "", breaking_clocks(text)))
+    result = await translated("The port opens at 08:00 for all.", generator)
+    assert codes(result) == [WarningCode.OMISSION_SUSPECTED]
+
+
 async def test_a_placeholder_in_the_source_itself_is_kept() -> None:
     result = await translated("Put ⟦7⟧ there.", PlaceholderGenerator())
     assert "⟦7⟧" in result.text

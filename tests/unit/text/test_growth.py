@@ -13,8 +13,12 @@ from glossd.text.detect import LanguageDetector
 from glossd.text.document import parse, rebuild
 from glossd.text.extractive import summarize
 from glossd.text.normalize import normalize_source
+from glossd.text.placeholders import compare, drop_doubles, drop_invented, numbers_in, restore
 from glossd.text.segment import split_long, split_sentences
-from glossd.text.target import finish_target
+from glossd.text.sentence import take_apart
+from glossd.text.target import finish_target, fit_end
+from glossd.text.terms import Term, TermFinder
+from glossd.text.words import count_words, terms
 from glossd.types import DocumentInput, Extraction, MimeType, SummaryOptions
 
 SMALL = 8_000
@@ -49,7 +53,17 @@ ATTACKS = {
     "open tags": "<a href='",
     "captions": "photo: ",
     "dates": "2013-05-",
+    "clocks": "08:00:",
+    "rows": "1.2-3",
+    "figures": "12,345 ",
+    "half clocks": "十点",
+    "links": "[a](b ",
+    "addresses": "a.b@c-",
+    "placeholders": "⟦0⟧ a",
+    "entities": "&amp;a;",
+    "nested tags": "<i><b>a</i> ",
 }
+FINDER = TermFinder([Term("a", "b"), Term("a a", "b"), Term("中中", "c"), Term("WORD", "d", ignore_case=True)])
 
 
 TRIES = 4
@@ -93,7 +107,17 @@ def sentence(text: str) -> object:
     return check_translation(line, line, source_language="en", target_language="zh")
 
 
-@pytest.mark.parametrize("work", [road, page, sentence])
+def inside(text: str) -> object:
+    line = text.replace("\n", " ")
+    taken = take_apart(line, FINDER, markdown=True, figures=True)
+    take_apart(line, FINDER, markdown=False)
+    drop_doubles(drop_invented(line, line))
+    compare(numbers_in(taken.masked)[:20], numbers_in(line))
+    restore(taken.masked, [guard.target for guard in taken.guards], lambda words: finish_target(words, "zh"))
+    return fit_end(line, line, "zh"), count_words(line), terms(line)
+
+
+@pytest.mark.parametrize("work", [road, page, sentence, inside])
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_time_grows_with_length(attack: str, work: Callable[[str], object]) -> None:
     unit = ATTACKS[attack]
