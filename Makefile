@@ -9,17 +9,19 @@ STAMP := $(VENV)/.installed
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_FLAGS)
 SOURCES := $(wildcard service tests training bench protos deploy examples .ci hatch_build.py)
 
-# The image: a base with Python and venv, the name to give, where CPU-only torch is (empty: pip's own index).
+# The image: a base with Python and venv, the name to give, which build of torch and an index that holds it.
 BASE_IMAGE ?= python:3.11-slim-bookworm
 IMAGE ?= glossd:latest
+TORCH ?= cpu
 TORCH_INDEX ?=
-TORCH_SPEC ?=
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 BUILD_FLAGS ?=
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+CREATED := $(shell git log -1 --format=%cI 2>/dev/null)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/glossd/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench parity check lint format protos constraints wheel image image-test clean distclean
+.PHONY: help install demo test bench parity check lint format protos constraints locks wheel image image-test clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,13 +77,17 @@ protos: install ## write the stubs in service/glossd/v1 from protos/
 constraints: $(BIN)/python ## resolve the ranges of pyproject.toml afresh and rewrite constraints.txt (torch keeps its pin)
 	$(BIN)/python .ci/pin.py
 
+locks: $(BIN)/python ## rewrite the image's hashes in deploy/image/ from constraints.txt (TORCH_INDEX)
+	$(BIN)/python .ci/lock.py --torch-index "$(TORCH_INDEX)"
+
 wheel: install ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
 
-image: ## build the container image (BASE_IMAGE, IMAGE, TORCH_INDEX, TORCH_SPEC, BUILD_FLAGS)
+image: ## build the container image (TORCH=cpu with TORCH_INDEX, or TORCH=cuda; BASE_IMAGE, IMAGE, BUILD_FLAGS)
 	$(BUILDER) build $(if $(filter buildah podman,$(BUILDER)),--format docker) -t $(IMAGE) \
-		--build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
-		--build-arg TORCH_SPEC=$(TORCH_SPEC) --build-arg REVISION=$(REVISION) $(BUILD_FLAGS) .
+		--build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH=$(TORCH) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) \
+		$(BUILD_FLAGS) .
 
 image-test: ## as root, with buildah and debootstrap: build the image and use it, read-only and non-root
 	$(PYTHON) tests/container/try_image.py

@@ -47,6 +47,14 @@ with glossd.Client("127.0.0.1:50051") as client:
 """
 
 
+# Prints the names of the packages that are installed.
+INSTALLED = """
+import json
+from importlib.metadata import distributions
+print(json.dumps(sorted({distribution.metadata["Name"].lower() for distribution in distributions()})))
+"""
+
+
 def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
     """The standard output of a command; what it says on standard error passes through."""
     done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, text=True, check=False)
@@ -111,10 +119,19 @@ def build(scratch: Path, nice: int) -> None:
     started = time.monotonic()
     revision = run("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD", check=False).strip()
     command = ["nice", f"-n{nice}", "buildah", "bud", "--isolation=chroot", "--format=docker", "--layers"]
-    command += [f"--build-arg=BASE_IMAGE={BASE}", f"--build-arg=REVISION={revision}", *lend_pip_settings(scratch)]
+    arguments = {"BASE_IMAGE": BASE, "REVISION": revision, "VERSION": version(), "CREATED": "1970-01-01T00:00:00Z"}
+    command += [*(f"--build-arg={name}={value}" for name, value in arguments.items()), *lend_pip_settings(scratch)]
     subprocess.run([*command, "-t", IMAGE, str(ROOT)], check=True)
     size = run("buildah", "images", "--format", "{{.Size}}", IMAGE).strip()
     say(f"built in {time.monotonic() - started:.0f} s, {size} with its base")
+
+
+def version() -> str:
+    """The version of the working tree."""
+    for line in (ROOT / "service" / "glossd" / "__init__.py").read_text(encoding="utf-8").splitlines():
+        if line.startswith("__version__"):
+            return str(ast.literal_eval(line.partition("=")[2].strip()))
+    raise SystemExit("image-test: the package has no version")
 
 
 # --- running ----------------------------------------------------------------------------------------------------
@@ -131,6 +148,8 @@ class Image:
     health: tuple[str, ...]
     user: str
     stop_signal: str
+    volumes: tuple[str, ...]
+    labels: dict[str, str]
 
     def inside(self, *command: str) -> list[str]:
         """A command in the image's files, as its user and with its environment, unable to gain rights."""
@@ -149,6 +168,8 @@ def inspect(image: str, root: str) -> Image:
         health=tuple(config["Healthcheck"]["Test"]),
         user=config["User"],
         stop_signal=config["StopSignal"],
+        volumes=tuple(config["Volumes"]),
+        labels=config["Labels"],
     )
 
 
@@ -229,10 +250,26 @@ def has_chinese(text: str) -> bool:
     return any("\u4e00" <= character <= "\u9fff" for character in text)
 
 
+def look_at(image: Image) -> None:
+    """What the image says of itself, and whether its bill of materials is that of what is in it."""
+    expect(image.user == USER, f"the image runs as {USER}")
+    expect(image.health[0] == "CMD" and image.entrypoint == ("glossd",), "neither start nor health check need a shell")
+    expect(image.volumes == ("/models",), "models are a volume")
+    standard = ("title", "description", "licenses", "version", "revision", "created", "base.name")
+    missing = [name for name in standard if not image.labels.get(f"org.opencontainers.image.{name}")]
+    expect(not missing, "it has the standard labels" + (f", not {', '.join(missing)}" if missing else ""))
+    said = run(*image.inside("glossd", "--version"))
+    expect(image.labels["org.opencontainers.image.version"] in said, f"it is {said.strip()}")
+    bill = json.loads(Path(image.root + image.labels["glossd.sbom"]).read_text(encoding="utf-8"))
+    listed = {component["name"].lower() for component in bill["components"]}
+    installed = set(json.loads(run(*image.inside("python", "-c", INSTALLED))))
+    expect(bill["bomFormat"] == "CycloneDX", f"its bill of materials is CycloneDX {bill['specVersion']}")
+    expect(installed - listed - {"glossd"} == set(), f"the bill lists all {len(installed)} packages")
+    expect(not {"pip", "hatchling", "cyclonedx-bom"} & installed, "no build tool is left in it")
+
+
 def try_out(image: Image, model: Path | None) -> None:
     """Start, check, digest, stop."""
-    expect(image.user == USER, f"the image runs as {USER}")
-    expect(image.health[0] == "CMD", "the health check needs no shell")
     say(f"starting {shlex.join([*image.entrypoint, *image.command])}, read-only and without a network")
     server = Server(image, model)
     try:
@@ -272,7 +309,7 @@ def main() -> None:
     container = run("buildah", "from", "--pull-never", IMAGE).strip()
     try:
         image = inspect(IMAGE, run("buildah", "mount", container).strip())
-        say(run(*image.inside("glossd", "--version")).strip())
+        look_at(image)
         if not chosen.only_build:
             try_out(image, chosen.model)
     finally:
