@@ -69,6 +69,13 @@ class EngineSettings(_Part):
     interactive_share: float = Field(
         default=0.125, ge=0, le=0.9, description="Share of rows and queue that BULK work leaves to INTERACTIVE work."
     )
+    hang_seconds: float = Field(
+        default=5.0, ge=0.1, le=3600, description="Health turns NOT_SERVING when a step takes longer."
+    )
+    exit_seconds: float = Field(
+        default=60.0, ge=0, le=86_400, description="The process ends when an engine is unwell for longer; 0 for never."
+    )
+    restarts: int = Field(default=3, ge=0, le=1000, description="Times that an engine whose thread died is restarted.")
 
 
 class ModelSettings(_Part):

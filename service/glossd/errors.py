@@ -12,8 +12,10 @@ The tree::
     ├── OverloadedError              RESOURCE_EXHAUSTED   retry after the given time
     ├── DrainingError                UNAVAILABLE          retry elsewhere
     ├── DeadlineError                DEADLINE_EXCEEDED
-    ├── EngineDeadError              UNAVAILABLE          the engine thread is gone
+    ├── EngineDeadError              UNAVAILABLE          the engine thread is gone or hangs
     ├── ModelOutputError             INTERNAL             a model gave scores that are not numbers
+    ├── ModelFaultError              INTERNAL             a model call failed on one segment alone
+    ├── ModelMemoryError             RESOURCE_EXHAUSTED   one segment alone needs more memory than there is
     └── RemoteError                  as the server said   raised by the client only
 """
 
@@ -120,6 +122,19 @@ class ModelOutputError(GlossdError):
     """A model gave no finite score for a segment: damaged weights, or rules that forbid every token."""
 
     reason = "MODEL_OUTPUT"
+
+
+class ModelFaultError(GlossdError):
+    """A model call failed with one segment alone on its rows; the cause is chained."""
+
+    reason = "MODEL_FAULT"
+
+
+class ModelMemoryError(GlossdError):
+    """A segment, alone on the rows, needs more memory than there is. The same call would need as much again."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "OUT_OF_MEMORY"
 
 
 class RemoteError(GlossdError):

@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 
 import torch
 
 from glossd.decoding.search import Hypothesis
+from glossd.engine.answers import Key, Recent, generation_of
 from glossd.engine.intake import Intake
+from glossd.engine.limits import EngineLimits as EngineLimits
+from glossd.engine.recovery import Recovery, frames_of, is_fatal
 from glossd.engine.runner import Finished, Runner
-from glossd.engine.scheduler import Scheduler
+from glossd.engine.scheduler import Scheduler, bucket
 from glossd.engine.sequence import Sequence
 from glossd.engine.statistics import EngineStatistics
 from glossd.engine.waiting import WaitingQueue
-from glossd.errors import DeadlineError, DrainingError, EngineDeadError, InvalidInputError
+from glossd.errors import DeadlineError, DrainingError, EngineDeadError
 from glossd.models.base import ModelInfo, Seq2SeqModel
-from glossd.types import Generation, GenerationParams, GenerationRequest, Priority
+from glossd.types import Generation, GenerationRequest, Priority
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What an engine may hold at once: decoder rows, sources, padded source tokens an encoder run, queued tokens,
-    recent results, the age at which bulk work gets ``bulk_share`` of the tokens beside interactive work, the share of
-    rows and queue that is kept for interactive work, and compute threads (0: leave as they are).
-
-    ``workers`` is how many such engines a pool runs (0: as many as there are cores on a CPU, else one).
-    """
-
-    rows: int = 64
-    sources: int = 64
-    batch_tokens: int = 4096
-    queue_tokens: int = 2_000_000
-    cache_entries: int = 2048
-    ageing_seconds: float = 2.0
-    bulk_share: float = 0.2
-    interactive_share: float = 0.125
-    threads: int = 0
-    workers: int = 0
-
-
+IDLE_BEAT_SECONDS = 1.0
+_JOIN_SECONDS = 0.5
 _SWEEP_NS = 50_000_000
-_Key = tuple[tuple[int, ...], GenerationParams]
 
 
 class Engine:
@@ -71,19 +58,24 @@ class Engine:
             self._waiting, rows=self._limits.rows, batch_tokens=self._limits.batch_tokens, interactive_share=share
         )
         self._intake = Intake(queue_tokens=self._limits.queue_tokens, interactive_share=share)
-        self._runner = Runner(
-            model, rows=self._limits.rows, sources=self._limits.sources, device=device or torch.device("cpu")
-        )
+        self._model = model
+        self._device = device or torch.device("cpu")
+        self._runner = self._new_runner()
+        self._recovery = Recovery(self._limits.rows)
+        self._admitted: dict[Sequence, None] = {}
         self._lock = threading.Condition()
         self._inbox: list[Sequence] = []
         self._inbox_tokens = 0
         self._unanswered: set[Sequence] = set()
-        self._in_flight: dict[_Key, Sequence] = {}
-        self._recent: OrderedDict[_Key, Generation] = OrderedDict()
+        self._in_flight: dict[Key, Sequence] = {}
+        self._recent = Recent(self._limits.cache_entries)
         self._closing = False
         self._death: BaseException | None = None
         self._cancelled = self._expired = self._shared = self._cached = 0
+        self.beats = 0
+        self.first_answered: GenerationRequest | None = None
         self._beat_ns = self._sweep_due_ns = time.monotonic_ns()
+        self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"glossd-engine-{name}", daemon=True)
         self._thread.start()
 
@@ -92,16 +84,20 @@ class Engine:
         """Whether the engine thread still works."""
         return self._death is None and self._thread.is_alive()
 
+    @property
+    def failing(self) -> bool:
+        """Whether one sequence after the other failed and none was answered; the next answer ends it."""
+        return self._recovery.failing
+
     def submit(self, request: GenerationRequest) -> Future[Generation]:
         """See :class:`glossd.engine.generator.Generator`."""
-        self._check(request)
+        self._limits.check(request, self._info)
         key = (request.source_ids, request.params)
         waiter: Future[Generation] = Future()
         with self._lock:
             self._refuse_if_stopped()
             recent = self._recent.get(key)
             if recent is not None:
-                self._recent.move_to_end(key)
                 self._cached += 1
                 waiter.set_result(replace(recent, queue_ns=0, compute_ns=0, cached=True))
                 return waiter
@@ -117,18 +113,24 @@ class Engine:
         return waiter
 
     def close(self) -> None:
-        """Finish what is queued, then stop the thread. Idempotent."""
+        """Finish what is queued, then stop the thread. Idempotent; does not wait for a thread that was given up."""
         with self._lock:
             self._closing = True
             self._lock.notify()
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            while self._thread.is_alive() and not self._abandoned.is_set():
+                self._thread.join(_JOIN_SECONDS)
+
+    def abandon(self, error: BaseException) -> None:
+        """Give up a thread that hangs: every waiting call fails, and it stops should it ever come back."""
+        self._abandoned.set()
+        self._die(error)
 
     def statistics(self) -> EngineStatistics:
         """A moment's view; cheap, from any thread."""
         return EngineStatistics(
-            waiting=len(self._waiting) + len(self._inbox),
-            waiting_tokens=self._waiting.tokens + self._inbox_tokens,
+            waiting=len(self._waiting) + len(self._inbox) + len(self._recovery),
+            waiting_tokens=self._waiting.tokens + self._inbox_tokens + self._recovery.tokens,
             live_sequences=len(self._runner.live),
             live_rows=self._runner.live_rows,
             rows=self._limits.rows,
@@ -137,22 +139,12 @@ class Engine:
             shared=self._shared,
             cached=self._cached,
             cache_bytes=self._runner.cache_bytes,
+            row_limit=self._recovery.row_limit,
+            failed_calls=self._recovery.failed_calls,
+            memory_failures=self._recovery.memory_failures,
             beat_ns=self._beat_ns,
             counters=replace(self._runner.counters),
         )
-
-    def _check(self, request: GenerationRequest) -> None:
-        """Refuse what the model or this engine can never run."""
-        info, length, params = self._info, len(request.source_ids), request.params
-        if length == 0:
-            raise InvalidInputError("source_ids", "no source tokens")
-        if info.window and length > info.window:
-            raise InvalidInputError("source_ids", f"{length:,} tokens; the window is {info.window:,}")
-        if params.num_beams > self._limits.rows:
-            raise InvalidInputError("num_beams", f"{params.num_beams}; the engine has {self._limits.rows} rows")
-        if params.max_new_tokens < 1 or (info.max_target and params.max_new_tokens > info.max_target):
-            limit = info.max_target or "not fixed"
-            raise InvalidInputError("max_new_tokens", f"{params.max_new_tokens:,}; the model's limit is {limit}")
 
     def _refuse_if_stopped(self) -> None:
         if self._death is not None:
@@ -160,7 +152,7 @@ class Engine:
         if self._closing:
             raise DrainingError("the engine is closing")
 
-    def _join_twin(self, key: _Key, request: GenerationRequest, waiter: Future[Generation]) -> bool:
+    def _join_twin(self, key: Key, request: GenerationRequest, waiter: Future[Generation]) -> bool:
         """Wait on an identical sequence in flight, if its urgency covers this request's."""
         twin = self._in_flight.get(key)
         if twin is None or twin.is_cancelled() or twin.request.deadline_ns != request.deadline_ns:
@@ -176,12 +168,16 @@ class Engine:
         if self._limits.threads:
             torch.set_num_threads(self._limits.threads)
         try:
-            while self._step():
-                self._beat_ns = time.monotonic_ns()
+            while self._death is None and self._step():
+                self._beat()
         except BaseException as error:
             self._die(error)
-            if self._on_death is not None:
+            if self._on_death is not None and not self._abandoned.is_set():
                 self._on_death(error)
+
+    def _beat(self) -> None:
+        self.beats += 1
+        self._beat_ns = time.monotonic_ns()
 
     def _step(self) -> bool:
         """One turn of the loop; false when closed and nothing is left."""
@@ -189,31 +185,82 @@ class Engine:
             return False
         now_ns = time.monotonic_ns()
         self._discard(now_ns)
-        runner = self._runner
-        step = self._scheduler.next(
-            free_rows=runner.free_rows,
-            free_sources=runner.free_sources,
-            live=len(runner.live),
-            now_ns=now_ns,
-            bulk_rows=sum(entry.beams for entry in runner.live if entry.request.priority is Priority.BULK),
-        )
-        self._intake.taken(sum(entry.length for batch in step.admit for entry in batch), now_ns)
-        for batch in step.admit:
-            wanted = self._still_wanted(batch, now_ns)
-            if wanted:
-                runner.admit(wanted)
-        if runner.live:
-            for finished in runner.step():
-                self._answer(finished)
+        batches = [wanted for batch in self._joining(now_ns) if (wanted := self._still_wanted(batch, now_ns))]
+        for sequence in chain.from_iterable(batches):
+            self._admitted[sequence] = None
+        try:
+            for batch in batches:
+                self._runner.admit(batch)
+                self._beat()
+            finished = self._runner.step() if self._runner.live else []
+        except Exception as error:
+            self._recover(error)
+            return True
+        self._recovery.step_done()
+        for entry in finished:
+            self._answer(entry)
         return True
 
-    def _receive(self) -> bool:
-        """Move the inbox to the queue; sleep while there is nothing to do."""
+    def _joining(self, now_ns: int) -> Iterable[tuple[Sequence, ...]]:
+        """The batches to encode now: those to be tried again first, then what the scheduler lets in."""
+        runner, recovery = self._runner, self._recovery
+        if len(recovery):
+            return bucket(recovery.take(live=runner.live_rows, free=runner.free_rows), self._limits.batch_tokens)
+        admit = self._admission(recovery.free_rows(runner.free_rows, runner.live_rows), runner.free_sources, now_ns)
+        if not admit and recovery.row_limit < self._limits.rows and not runner.live:
+            # The beams of the next one alone are more than the row limit: by itself it may run.
+            admit = self._admission(runner.free_rows, 1, now_ns)
+        return admit
+
+    def _admission(self, free_rows: int, free_sources: int, now_ns: int) -> Iterable[tuple[Sequence, ...]]:
+        live = self._runner.live
+        admit = self._scheduler.next(
+            free_rows=free_rows,
+            free_sources=free_sources,
+            live=len(live),
+            now_ns=now_ns,
+            bulk_rows=sum(entry.beams for entry in live if entry.request.priority is Priority.BULK),
+        ).admit
+        self._intake.taken(sum(entry.length for batch in admit for entry in batch), now_ns)
+        return admit
+
+    def _recover(self, error: Exception) -> None:
+        """A model call failed: forget all that it held, and find out who is to blame. Raises what cannot be healed."""
+        if is_fatal(error):
+            raise error
+        traceback.clear_frames(error.__traceback__)  # they hold the memory that is wanted
+        counters, batch = self._runner.counters, list(self._admitted)
+        self._runner = self._new_runner()
+        self._runner.counters = counters
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        extra = {"error": type(error).__name__, "segments": len(batch), "frames": frames_of(error)}
         with self._lock:
-            while not (self._inbox or len(self._waiting) or self._runner.live):
-                if self._closing:
+            self._admitted.clear()
+            verdict = self._recovery.failed(batch, error)
+            if verdict is not None:
+                self._forget(verdict[0])
+            self._distrust()
+        _log.warning("a model call failed", extra=extra | {"row_limit": self._recovery.row_limit})
+        if verdict is not None:
+            verdict[0].fail(verdict[1])
+
+    def _new_runner(self) -> Runner:
+        return Runner(self._model, rows=self._limits.rows, sources=self._limits.sources, device=self._device)
+
+    def _distrust(self) -> None:
+        """No answer of a model that only fails is given twice. Called with the lock held."""
+        if self._recovery.failing:
+            self._recent.clear()
+
+    def _receive(self) -> bool:
+        """Move the inbox to the queue; sleep while there is nothing to do, with a beat now and then."""
+        with self._lock:
+            while not (self._inbox or len(self._waiting) or len(self._recovery) or self._runner.live):
+                if self._closing or self._death is not None:
                     return False
-                self._lock.wait()
+                self._lock.wait(min(IDLE_BEAT_SECONDS, self._limits.hang_seconds / 4))
+                self._beat()
             for sequence in self._inbox:
                 self._waiting.put(sequence)
             self._inbox.clear()
@@ -229,6 +276,7 @@ class Engine:
             gone = [sequence for sequence in self._runner.live if sequence.is_unwanted(now_ns)]
             if now_ns >= self._sweep_due_ns:
                 self._bury(self._waiting.remove(lambda sequence: sequence.is_unwanted(now_ns)))
+                self._bury(self._recovery.remove(lambda sequence: sequence.is_unwanted(now_ns)))
                 ended_ns = time.monotonic_ns()
                 self._sweep_due_ns = ended_ns + max(_SWEEP_NS, 50 * (ended_ns - now_ns))
             if gone:
@@ -260,30 +308,22 @@ class Engine:
         with self._lock:
             self._forget(sequence)
             if isinstance(outcome, Hypothesis):
-                generation = self._generation(sequence, outcome)
-                self._remember(sequence, generation)
+                generation = generation_of(sequence, outcome)
+                self._recent.put((sequence.request.source_ids, sequence.request.params), generation)
+                self._recovery.failures_in_a_row = 0
+                self.first_answered = self.first_answered or sequence.request
+            else:
+                self._recovery.failures_in_a_row += 1
+                self._distrust()
         if isinstance(outcome, Hypothesis):
             sequence.resolve(generation)
         else:
             sequence.fail(outcome)
 
-    def _generation(self, sequence: Sequence, hypothesis: Hypothesis) -> Generation:
-        return Generation(
-            token_ids=hypothesis.token_ids,
-            score=hypothesis.score,
-            finish_reason=hypothesis.finish_reason,
-            queue_ns=sequence.admitted_ns - sequence.arrival_ns,
-            compute_ns=time.monotonic_ns() - sequence.admitted_ns,
-        )
-
-    def _remember(self, sequence: Sequence, generation: Generation) -> None:
-        if self._limits.cache_entries:
-            self._recent[(sequence.request.source_ids, sequence.request.params)] = generation
-            if len(self._recent) > self._limits.cache_entries:
-                self._recent.popitem(last=False)
-
     def _forget(self, sequence: Sequence) -> None:
         self._unanswered.discard(sequence)
+        self._admitted.pop(sequence, None)
+        self._recovery.left(sequence)
         key = (sequence.request.source_ids, sequence.request.params)
         if self._in_flight.get(key) is sequence:
             del self._in_flight[key]
@@ -291,12 +331,12 @@ class Engine:
     def _die(self, error: BaseException) -> None:
         """Fail everybody who waits; nothing is accepted from here on."""
         with self._lock:
-            self._death = error
+            self._death = self._death or error
             waiting = list(self._unanswered)
             self._unanswered.clear()
             self._inbox.clear()
             self._in_flight.clear()
         for sequence in waiting:
-            dead = EngineDeadError("the engine thread has died")
+            dead = EngineDeadError("the engine has died or hangs")
             dead.__cause__ = error
             sequence.fail(dead)

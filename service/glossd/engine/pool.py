@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ import torch
 
 from glossd.engine.engine import Engine, EngineLimits
 from glossd.engine.statistics import EngineStatistics, total
+from glossd.engine.watch import OnDeath, Post, Watch
 from glossd.models.base import Seq2SeqModel
 from glossd.types import Generation, GenerationRequest
 
@@ -33,8 +33,9 @@ class EnginePool:
         limits: EngineLimits | None = None,
         name: str = "model",
         device: torch.device | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        on_death: OnDeath | None = None,
     ) -> None:
+        """``on_death`` is told, from any thread, when a worker is lost that cannot be replaced."""
         limits = limits or EngineLimits()
         device = device or torch.device("cpu")
         cores = len(os.sched_getaffinity(0))
@@ -42,18 +43,28 @@ class EnginePool:
         own = replace(
             limits, threads=limits.threads or max(1, cores // count), queue_tokens=max(1, limits.queue_tokens // count)
         )
-        self._workers = [
-            Engine(model, limits=own, name=f"{name}-{number}", device=device, on_death=on_death)
-            for number in range(count)
-        ]
+        self._posts = [_post(model, own, f"{name}-{number}", device, on_death) for number in range(count)]
+        self._watch = Watch(self._posts, limits=own, name=name, on_lost=on_death)
         self._lock = threading.Lock()
         self._loads = [0] * count
         self._homes: OrderedDict[int, int] = OrderedDict()
 
     @property
     def alive(self) -> bool:
-        """Whether every worker still works."""
-        return all(worker.alive for worker in self._workers)
+        """Whether every worker is well."""
+        return not self.condition
+
+    @property
+    def condition(self) -> str:
+        """What is wrong with a worker, or "" when all are well."""
+        if not self._watch.alive:
+            return "nobody watches its engines"
+        return next((post.condition for post in self._posts if post.condition), "")
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker that died was replaced."""
+        return sum(post.restarts for post in self._posts)
 
     def submit(self, request: GenerationRequest) -> Future[Generation]:
         """See :class:`glossd.engine.generator.Generator`."""
@@ -68,7 +79,7 @@ class EnginePool:
                     self._homes.popitem(last=False)
             self._loads[number] += length
         try:
-            future = self._workers[number].submit(request)
+            future = self._posts[number].engine.submit(request)
         except BaseException:
             self._unload(number, length)
             raise
@@ -76,14 +87,22 @@ class EnginePool:
         return future
 
     def close(self) -> None:
-        """Finish what is queued, then stop all workers. Idempotent."""
-        for worker in self._workers:
-            worker.close()
+        """Finish what is queued, then stop all workers. Idempotent. A worker that hangs is left behind."""
+        for post in self._posts:
+            post.close()
+        self._watch.close()
 
     def statistics(self) -> EngineStatistics:
         """The workers' statistics added up."""
-        return total([worker.statistics() for worker in self._workers])
+        return total([post.statistics() for post in self._posts])
 
     def _unload(self, number: int, length: int) -> None:
         with self._lock:
             self._loads[number] -= length
+
+
+def _post(model: Seq2SeqModel, limits: EngineLimits, name: str, device: torch.device, on_lost: OnDeath | None) -> Post:
+    def start(on_death: OnDeath) -> Engine:
+        return Engine(model, limits=limits, name=name, device=device, on_death=on_death)
+
+    return Post(start, limits=limits, name=name, on_lost=on_lost)

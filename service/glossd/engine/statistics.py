@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+
+_NEVER_SILENT = 1 << 63
 
 
 @dataclass(slots=True)
@@ -34,8 +36,16 @@ class EngineStatistics:
     shared: int
     cached: int
     cache_bytes: int
+    row_limit: int
+    failed_calls: int
+    memory_failures: int
     beat_ns: int
     counters: StepCounters
+
+    def ended(self) -> EngineStatistics:
+        """What is left of them when the engine is gone: the counts, and none of the levels."""
+        gone = replace(self, waiting=0, waiting_tokens=0, live_sequences=0, live_rows=0, rows=0)
+        return replace(gone, cache_bytes=0, row_limit=0, beat_ns=_NEVER_SILENT)
 
 
 def total(parts: Sequence[EngineStatistics]) -> EngineStatistics:

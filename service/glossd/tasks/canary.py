@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from glossd.errors import ModelFilesError
+from glossd.errors import ModelFaultError, ModelFilesError, ModelMemoryError, ModelOutputError
 from glossd.languages import get_language
 from glossd.tasks.params import bound_by_source, resolve_params
 from glossd.tasks.served import ModelTask, ServedModel
@@ -27,7 +27,10 @@ async def check_canary(model: ServedModel) -> str:
     source = next((code for code in _SENTENCES if code in model.source_language_codes), "en")
     targets = [code for code in model.target_language_codes if code != source]
     target = source if ModelTask.SUMMARIZATION in model.tasks or not targets else targets[0]
-    generation, text = await _answer(model, source, target)
+    try:
+        generation, text = await _answer(model, source, target)
+    except (ModelOutputError, ModelFaultError, ModelMemoryError) as error:
+        raise ModelFilesError(f"model {model.name} fails on its test sentence: {error}; it is not served") from error
     problem = _problem(generation, text, model, target)
     if problem:
         raise ModelFilesError(f"model {model.name} answers its test sentence with {problem}; it is not served")

@@ -26,6 +26,8 @@ from glossd.types import LanguagePair, ModelDescription, ModelState
 
 _log = logging.getLogger(__name__)
 
+_DEAD = "its engine has died"
+
 Loader = Callable[[KnownModel], Awaitable[ServedModel]]
 
 
@@ -46,7 +48,7 @@ class _Entry:
             tasks = tuple(task.value for task in self.known.tasks)
             return ModelDescription(self.known.name, self.state, "", tasks, (), (), 0, 0, "", "", self.detail)
         if self.state is ModelState.READY and not self.served.alive():
-            return self.served.describe(ModelState.FAILED, "its engine has died")
+            return self.served.describe(ModelState.FAILED, self.served.condition() or _DEAD)
         return self.served.describe(self.state, self.detail)
 
 
@@ -161,7 +163,7 @@ class Hub:
         served = entry.served
         assert served is not None, "a ready entry has a model"
         if not served.alive():
-            raise EngineDeadError(f"the engine of model {served.name} has died")
+            raise EngineDeadError(f"model {served.name} takes no work: {served.condition() or _DEAD}")
         entry.users += 1
         try:
             yield served

@@ -123,12 +123,13 @@ class CheckpointLoader:
             device=checkpoint.facts.device,
             max_beams=min(MOST_BEAMS, self._engine.rows),
             alive=lambda: engine.alive,
+            condition=lambda: engine.condition,
             read=lambda: _reading(known.name, engine),
         )
 
     def _death_of(self, name: str) -> Callable[[BaseException], None]:
         def tell(error: BaseException) -> None:
-            _log.error("engine died", extra={"model": name, "error": type(error).__name__}, exc_info=error)
+            _log.error("engine lost", extra={"model": name, "error": type(error).__name__})
             if self._on_death is not None:
                 self._on_death(name, error)
 

@@ -66,8 +66,8 @@ def _always() -> bool:
 class ServedModel:
     """A checkpoint with its running generator.
 
-    ``max_beams`` is the most beams one segment may have; ``alive`` tells whether the generator still works;
-    ``read`` gives its counters, where it has some.
+    ``max_beams`` is the most beams one segment may have; ``alive`` tells whether the generator still works and
+    ``condition`` what is wrong with it, if anything; ``read`` gives its counters, where it has some.
     """
 
     name: str
@@ -81,6 +81,7 @@ class ServedModel:
     device: str = "cpu"
     max_beams: int = 16
     alive: Callable[[], bool] = field(default=_always)
+    condition: Callable[[], str] = field(default=str)
     read: Callable[[], EngineReading] | None = None
 
     @property

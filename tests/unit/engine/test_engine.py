@@ -117,7 +117,8 @@ def test_scores_that_are_not_numbers_fail_their_own_segment_only() -> None:
 
 def test_when_the_thread_dies_every_waiting_call_fails_and_the_owner_is_told() -> None:
     told: list[BaseException] = []
-    engine = Engine(EchoModel(fail_at_step=2), limits=EngineLimits(rows=1, sources=1), on_death=told.append)
+    mortal = EchoModel(fail_at_step=2, failure=SystemExit)
+    engine = Engine(mortal, limits=EngineLimits(rows=1, sources=1), on_death=told.append)
     futures = [engine.submit(echo_request([number, 7, 8])) for number in range(10, 14)]
     for future in futures:
         with pytest.raises(EngineDeadError):
@@ -191,7 +192,7 @@ def test_an_interactive_call_does_not_ride_on_a_bulk_twin() -> None:
 def test_nobody_is_forgotten_when_the_thread_dies_in_the_encoder() -> None:
     class Failing(EchoModel):
         def encode(self, *arguments: object) -> None:
-            raise MemoryError("the toy has no memory")
+            raise SystemExit("the toy was told to die")
 
     engine = Engine(Failing())
     later = time.monotonic_ns() + 10**12

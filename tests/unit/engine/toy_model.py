@@ -20,12 +20,20 @@ class EchoModel:
     """Gives back its source token by token, then the end token.
 
     ``gate``, when given, is awaited before each decode step. POISON in a source gives scores that are not numbers.
+    Step ``fail_at_step`` raises ``failure``.
     """
 
-    def __init__(self, gate: threading.Semaphore | None = None, *, fail_at_step: int = -1) -> None:
+    def __init__(
+        self,
+        gate: threading.Semaphore | None = None,
+        *,
+        fail_at_step: int = -1,
+        failure: type[BaseException] = RuntimeError,
+    ) -> None:
         self.info = ModelInfo("echo", 1, 1, 1, VOCABULARY, 64, 64, 0, 0, START, (END,), DecodeDefaults())
         self.gate = gate
         self.fail_at_step = fail_at_step
+        self.failure = failure
         self.steps = 0
         self.rows_seen: list[int] = []
         self.encoded: list[int] = []
@@ -46,7 +54,7 @@ class EchoModel:
             self.gate.acquire()
         self.steps += 1
         if self.steps == self.fail_at_step:
-            raise RuntimeError("the toy was told to fail")
+            raise self.failure("the toy was told to fail")
         self.rows_seen.append(len(token_ids))
         sources, _ = cache.cross(0)
         ids = sources[cache.row_sources, 0, :, 0].long()

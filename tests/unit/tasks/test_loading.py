@@ -123,13 +123,13 @@ async def test_the_owner_is_told_when_an_engine_dies(checkpoints: Checkpoints, m
     def on_death(name: str, error: BaseException) -> None:
         loop.call_soon_threadsafe(told.put_nowait, name)
 
-    loader = CheckpointLoader(settings, ENGINE, on_death=on_death)
+    loader = CheckpointLoader(settings, ENGINE.model_copy(update={"restarts": 0}), on_death=on_death)
     served = await loader(known_models(settings)[0])
 
     def fail(requests: object) -> None:
-        raise RuntimeError("a fault inside")
+        raise SystemExit("a fault inside")
 
-    monkeypatch.setattr(served.generator._workers[0]._runner, "admit", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr(served.generator._posts[0].engine._runner, "admit", fail)  # type: ignore[attr-defined]
     ids = served.tokenizer.encode("one", source_language="en", target_language="zh-Hans")
     params = resolve_params(DecodeOptions(), served, target="zh-Hans")
     waiting = served.generator.submit(GenerationRequest(ids, params))
