@@ -46,8 +46,21 @@ class ServerSettings(_Part):
     max_documents: int = Field(default=64, ge=1, le=10_000, description="Most documents in one Translate call.")
     max_calls_in_flight: int = Field(default=256, ge=1, description="Calls served at once; more are refused.")
     drain_seconds: float = Field(default=30.0, ge=0, description="Time that calls in flight get at shutdown.")
+    drain_notice_seconds: float = Field(
+        default=0.0, ge=0, description="Time between NOT_SERVING and the end of new calls at shutdown."
+    )
     reflection: bool = Field(default=True, description="Serve gRPC reflection, for grpcurl and buf curl.")
     channelz: bool = Field(default=False, description="Serve gRPC channelz, for debugging connections.")
+    tls_certificate: str = Field(default="", description="PEM file: certificate and chain; empty for plain text.")
+    tls_key: str = Field(default="", description="PEM file: the certificate's private key, without a password.")
+    tls_client_ca: str = Field(default="", description="PEM file: who signs clients' certificates, then required.")
+    token_file: str = Field(default="", description="Bearer tokens, a line each: NAME TOKEN; empty lets all in.")
+    open_health: bool = Field(default=True, description="Answer health checks without a token.")
+    open_reflection: bool = Field(default=False, description="Answer reflection without a token.")
+    health_host: str = Field(default="127.0.0.1", min_length=1, description="Address of the plain health port.")
+    health_port: int = Field(
+        default=-1, ge=-1, le=65535, description="Port for health checks only, never TLS; 0 takes a free one, -1 none."
+    )
 
 
 class EngineSettings(_Part):
@@ -96,6 +109,17 @@ class ModelSettings(_Part):
     canary: bool = Field(default=True, description="Refuse a model that answers a test sentence with nothing or noise.")
 
 
+class ClientSettings(_Part):
+    """How the command line reaches a server at an endpoint."""
+
+    tls: bool = Field(default=False, description="Use TLS; implied by the files below.")
+    tls_ca: str = Field(default="", description="PEM file: who signs servers' certificates; empty for the system's.")
+    tls_certificate: str = Field(default="", description="PEM file: the certificate to show to a server.")
+    tls_key: str = Field(default="", description="PEM file: that certificate's private key.")
+    tls_name: str = Field(default="", description="Name in the server's certificate, where the endpoint is another.")
+    token_file: str = Field(default="", description="File with the bearer token to send: its first one.")
+
+
 class LoggingSettings(_Part):
     """Logs on standard error; never a user's text."""
 
@@ -117,6 +141,7 @@ class Settings(_Part):
     server: ServerSettings = ServerSettings()
     engine: EngineSettings = EngineSettings()
     models: ModelSettings = ModelSettings()
+    client: ClientSettings = ClientSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
 

@@ -12,6 +12,7 @@ The tree::
     ├── OverloadedError              RESOURCE_EXHAUSTED   retry after the given time
     ├── DrainingError                UNAVAILABLE          retry elsewhere
     ├── DeadlineError                DEADLINE_EXCEEDED
+    ├── UnauthenticatedError         UNAUTHENTICATED      no token, or one that is not known
     ├── EngineDeadError              UNAVAILABLE          the engine thread is gone or hangs
     ├── ModelOutputError             INTERNAL             a model gave scores that are not numbers
     ├── ModelFaultError              INTERNAL             a model call failed on one segment alone
@@ -108,6 +109,13 @@ class DeadlineError(GlossdError):
 
     status = "DEADLINE_EXCEEDED"
     reason = "DEADLINE"
+
+
+class UnauthenticatedError(GlossdError):
+    """The caller did not show who it is, or nobody knows it by what it showed."""
+
+    status = "UNAUTHENTICATED"
+    reason = "UNAUTHENTICATED"
 
 
 class EngineDeadError(GlossdError):

@@ -210,8 +210,10 @@ async def test_two_lengths_are_refused_before_anything_is_sent(toy: Serving, cli
 
 
 def test_secrets_are_not_sent_in_plain_text() -> None:
-    with pytest.raises(ValueError, match="over TLS only"):
-        Connection(token="secret")
+    with pytest.raises(ValueError, match="for TLS only"):
+        Connection(root_certificates=b"secret")
+    with pytest.raises(ValueError, match="over TLS or to this machine only"):
+        Client("example.org:1", connection=Connection(token="secret"))
 
 
 def test_a_pause_that_would_outlast_the_timeout_is_not_taken() -> None:

@@ -20,12 +20,16 @@ from glossd.cli.options import (
     SetOption,
     SummaryModelOption,
     TimeoutOption,
+    TlsCaOption,
+    TlsOption,
+    TokenFileOption,
     ToOption,
     WordsOption,
     check_choice,
     read_document,
     read_target,
 )
+from glossd.cli.reach import ConnectionFlags
 from glossd.cli.work import Place, Work
 from glossd.types import (
     DecodeOptions,
@@ -71,6 +75,9 @@ def digest(
     format_: FormatOption = "text",
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = None,
+    tls: TlsOption = None,
+    tls_ca: TlsCaOption = None,
+    token_file: TokenFileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -85,7 +92,8 @@ def digest(
     glossd digest article.txt --format json --endpoint 127.0.0.1:50051
     """
     check_choice("--format", format_, FORMATS)
-    place = Place(endpoint, model, summary_model, config, tuple(set_ or ()), timeout)
+    connection = ConnectionFlags(tls, tls_ca, token_file)
+    place = Place(endpoint, model, summary_model, config, tuple(set_ or ()), timeout, connection)
     task = DigestTask(
         document=read_document(file, mime=mime, language=language, extraction=_extraction(main_content)),
         target_language_code=read_target(to),
@@ -113,6 +121,9 @@ def summarize(
     format_: FormatOption = "text",
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = None,
+    tls: TlsOption = None,
+    tls_ca: TlsCaOption = None,
+    token_file: TokenFileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -126,7 +137,8 @@ def summarize(
     """
     check_choice("--format", format_, FORMATS)
     check_choice("--method", method, tuple(each.value for each in SummaryMethod))
-    place = Place(endpoint, None, model, config, tuple(set_ or ()), timeout)
+    connection = ConnectionFlags(tls, tls_ca, token_file)
+    place = Place(endpoint, None, model, config, tuple(set_ or ()), timeout, connection)
     task = SummarizeTask(
         document=read_document(file, mime=mime, language=language, extraction=_extraction(main_content)),
         summary=_summary(sentences, words, SummaryMethod(method)),
@@ -149,6 +161,9 @@ def translate(
     format_: FormatOption = "text",
     endpoint: EndpointOption = None,
     timeout: TimeoutOption = None,
+    tls: TlsOption = None,
+    tls_ca: TlsCaOption = None,
+    token_file: TokenFileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -161,7 +176,8 @@ def translate(
     echo "The library opened on Monday." | glossd translate -
     """
     check_choice("--format", format_, FORMATS)
-    place = Place(endpoint, model, None, config, tuple(set_ or ()), timeout)
+    connection = ConnectionFlags(tls, tls_ca, token_file)
+    place = Place(endpoint, model, None, config, tuple(set_ or ()), timeout, connection)
     task = TranslateTask(
         document=read_document(file, mime=mime, language=language, extraction=_extraction(main_content)),
         target_language_code=read_target(to),

@@ -15,11 +15,14 @@ from glossd.cli.options import (
     ModelOption,
     SetOption,
     SummaryModelOption,
+    TlsCaOption,
+    TlsOption,
+    TokenFileOption,
     check_choice,
     read_settings,
 )
-from glossd.cli.work import reaching
-from glossd.config import Settings
+from glossd.cli.reach import ConnectionFlags, client_at
+from glossd.config import ClientSettings, Settings
 from glossd.errors import GlossdError
 from glossd.tasks.served import KnownModel
 from glossd.types import ModelDescription
@@ -39,6 +42,9 @@ def list_models(
     summary_model: SummaryModelOption = None,
     format_: FormatOption = "text",
     endpoint: EndpointOption = None,
+    tls: TlsOption = None,
+    tls_ca: TlsCaOption = None,
+    token_file: TokenFileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -48,7 +54,7 @@ def list_models(
     """
     check_choice("--format", format_, ("text", "json"))
     if endpoint is not None:
-        _list_remote(endpoint, format_)
+        _list_remote(endpoint, ConnectionFlags(tls, tls_ca, token_file).settings(config, set_), format_)
         return
     settings = _settings(config, set_, model, summary_model)
     known = _known(settings)
@@ -140,10 +146,8 @@ async def _load(known: KnownModel, settings: Settings) -> ModelDescription:
         await hub.close()
 
 
-def _list_remote(endpoint: str, format_: str) -> None:
-    from glossd.client import Client
-
-    with reaching(endpoint), Client(endpoint) as client:
+def _list_remote(endpoint: str, settings: ClientSettings, format_: str) -> None:
+    with client_at(endpoint, settings) as client:
         models = client.models()
     if format_ == "json":
         from glossd.cli.render import message_json

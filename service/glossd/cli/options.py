@@ -57,6 +57,13 @@ SummaryModelOption = Annotated[
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up after this long.")
 ]
+TlsOption = Annotated[bool | None, typer.Option("--tls/--no-tls", help="Use TLS to the endpoint; implied by --tls-ca.")]
+TlsCaOption = Annotated[
+    str | None, typer.Option("--tls-ca", metavar="FILE", help="PEM file: who signs the endpoint's certificate.")
+]
+TokenFileOption = Annotated[
+    str | None, typer.Option("--token-file", metavar="FILE", help="File with the bearer token for the endpoint.")
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; also by GLOSSD_CONFIG.")
 ]

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from glossd.cli.options import read_settings
-from glossd.errors import GlossdError, RemoteError
+from glossd.cli.reach import ConnectionFlags, client_at
+from glossd.config import ClientSettings
 from glossd.tasks.served import ModelTask
 from glossd.types import (
     DigestResult,
@@ -39,6 +40,7 @@ class Place:
     config: Path | None
     assignments: tuple[str, ...]
     timeout_seconds: float | None
+    connection: ConnectionFlags = field(default_factory=ConnectionFlags)
 
     @property
     def remote_model(self) -> str:
@@ -49,18 +51,6 @@ class Place:
     def remote_summary_model(self) -> str:
         """The same for the summarization model."""
         return (self.summary_model or "") if self.endpoint else ""
-
-
-@contextmanager
-def reaching(endpoint: str) -> Iterator[None]:
-    """A server that cannot be reached is named, with what to do."""
-    try:
-        yield
-    except RemoteError as error:
-        if error.code != "UNAVAILABLE" or error.remote_reason:
-            raise
-        problem = error.message.rpartition(": ")[2] or "no answer"
-        raise GlossdError(f"no server at {endpoint} ({problem}); start one with `glossd serve`") from error
 
 
 class Work:
@@ -77,9 +67,7 @@ class Work:
         """Summary, translated summary and translated body."""
         if self._place.endpoint is None:
             return self._here(lambda services: services.digester.digest(self._timed(task)), *ModelTask)
-        from glossd.client import Client
-
-        with reaching(self._place.endpoint), Client(self._place.endpoint) as client, self._timing():
+        with client_at(self._place.endpoint, self._client_settings()) as client, self._timing():
             return client.digest(
                 task.document,
                 to=task.target_language_code,
@@ -94,19 +82,18 @@ class Work:
             return self._here(
                 lambda services: services.summarizer.summarize(self._timed(task)), ModelTask.SUMMARIZATION
             )
-        from glossd.client import Client
-
-        with reaching(self._place.endpoint), Client(self._place.endpoint) as client, self._timing():
+        with client_at(self._place.endpoint, self._client_settings()) as client, self._timing():
             return client.summarize(task.document, summary=task.summary, settings=self._call_settings(task))
 
     def translate(self, task: TranslateTask) -> TextResult:
         """The translation."""
         if self._place.endpoint is None:
             return self._here(lambda services: services.translator.translate(self._timed(task)), ModelTask.TRANSLATION)
-        from glossd.client import Client
-
-        with reaching(self._place.endpoint), Client(self._place.endpoint) as client, self._timing():
+        with client_at(self._place.endpoint, self._client_settings()) as client, self._timing():
             return client.translate(task.document, to=task.target_language_code, settings=self._call_settings(task))
+
+    def _client_settings(self) -> ClientSettings:
+        return self._place.connection.settings(self._place.config, list(self._place.assignments))
 
     def _here(self, work: Callable[[Services], Awaitable[Result]], *needed: ModelTask) -> Result:
         from glossd.tasks.api import build_services

@@ -52,6 +52,7 @@ class AsyncClient:
 
     def __init__(self, endpoint: str = "localhost:50051", *, connection: Connection | None = None) -> None:
         self._connection = connection or Connection()
+        self._metadata = self._connection.metadata(endpoint)
         credentials, options = self._connection.credentials(), self._connection.options()
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(endpoint, options)
@@ -129,7 +130,7 @@ class AsyncClient:
                 failures.append(error)
                 raise
 
-        call = self._articles.BulkDigest(questions(), timeout=settings.timeout_seconds)
+        call = self._articles.BulkDigest(questions(), timeout=settings.timeout_seconds, metadata=self._metadata)
         try:
             async for answer in call:
                 yield answer.key, bulk_outcome(answer)
@@ -229,7 +230,7 @@ class AsyncClient:
         patience = Patience(self._connection.overload_attempts, timeout_seconds)
         while True:
             try:
-                return await method(request, timeout=patience.seconds_left())
+                return await method(request, timeout=patience.seconds_left(), metadata=self._metadata)
             except grpc.RpcError as error:
                 await self._wait_or_raise(patience, error)
 
@@ -242,7 +243,7 @@ class AsyncClient:
         """The answers of a streamed call, which is sent again only while none has come."""
         patience = Patience(self._connection.overload_attempts, timeout_seconds)
         while True:
-            call, begun = method(request, timeout=patience.seconds_left()), False
+            call, begun = method(request, timeout=patience.seconds_left(), metadata=self._metadata), False
             try:
                 async for answer in call:
                     begun = True

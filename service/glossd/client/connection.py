@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from google.rpc.status_pb2 import Status
@@ -15,6 +16,7 @@ from glossd.errors import RemoteError
 from glossd.wire.status import status_to_error
 
 STATUS_KEY = "grpc-status-details-bin"
+LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
 SERVICES = ("glossd.v1.ArticleService", "glossd.v1.ModelService")
 
 # Nothing a call does changes anything, so a call that met a dead or draining server is sent again by the transport.
@@ -42,34 +44,43 @@ class Connection:
     """How to connect. By default plain text, for a server on the same machine.
 
     ``tls`` encrypts; ``root_certificates`` (PEM) are then trusted instead of the system's, and ``certificate`` with
-    ``private_key`` (PEM) show who the client is. ``token`` is sent as a bearer token; it needs ``tls``.
+    ``private_key`` (PEM) show who the client is. ``server_name`` is the name in the server's certificate where the
+    endpoint is another. ``token`` is sent as a bearer token: over ``tls``, or in plain text on this machine.
     ``overload_attempts`` is how often a call is sent that a busy server asks to send later.
     """
 
     tls: bool = False
     root_certificates: bytes | None = None
     certificate: bytes | None = None
-    private_key: bytes | None = None
-    token: str = ""
+    private_key: bytes | None = field(default=None, repr=False)
+    server_name: str = ""
+    token: str = field(default="", repr=False)
     max_message_bytes: int = 64 << 20
     overload_attempts: int = 5
 
     def __post_init__(self) -> None:
-        if not self.tls and (self.token or self.root_certificates or self.certificate or self.private_key):
-            raise ValueError("certificates and tokens are sent over TLS only; set tls=True")
+        if not self.tls and (self.server_name or self.root_certificates or self.certificate or self.private_key):
+            raise ValueError("certificates are for TLS only; set tls=True")
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """What a secure channel needs; None for plain text."""
         if not self.tls:
             return None
-        channel = grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate)
+        return grpc.ssl_channel_credentials(self.root_certificates, self.private_key, self.certificate)
+
+    def metadata(self, endpoint: str) -> tuple[tuple[str, str], ...]:
+        """What every call carries. Raises ``ValueError`` for a token that would travel unencrypted."""
         if not self.token:
-            return channel
-        return grpc.composite_channel_credentials(channel, grpc.access_token_call_credentials(self.token))
+            return ()
+        if not self.tls and not LOOPBACK.fullmatch(endpoint):
+            raise ValueError(f"a token is sent over TLS or to this machine only, not to {endpoint}; set tls=True")
+        return (("authorization", f"Bearer {self.token}"),)
 
     def options(self) -> Sequence[tuple[str, str | int]]:
         """Options of the transport."""
+        named = (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
         return (
+            *named,
             ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
             ("grpc.enable_retries", 1),
             ("grpc.max_receive_message_length", self.max_message_bytes),

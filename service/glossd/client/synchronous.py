@@ -51,6 +51,7 @@ class Client:
 
     def __init__(self, endpoint: str = "localhost:50051", *, connection: Connection | None = None) -> None:
         self._connection = connection or Connection()
+        self._metadata = self._connection.metadata(endpoint)
         credentials, options = self._connection.credentials(), self._connection.options()
         if credentials is None:
             self._channel = grpc.insecure_channel(endpoint, options)
@@ -127,7 +128,7 @@ class Client:
                 failures.append(error)
                 raise
 
-        call = self._articles.BulkDigest(questions(), timeout=settings.timeout_seconds)
+        call = self._articles.BulkDigest(questions(), timeout=settings.timeout_seconds, metadata=self._metadata)
         try:
             for answer in call:
                 yield answer.key, bulk_outcome(answer)
@@ -222,7 +223,7 @@ class Client:
         patience = Patience(self._connection.overload_attempts, timeout_seconds)
         while True:
             try:
-                return method(request, timeout=patience.seconds_left())
+                return method(request, timeout=patience.seconds_left(), metadata=self._metadata)
             except grpc.RpcError as error:
                 self._wait_or_raise(patience, error)
 
@@ -235,7 +236,7 @@ class Client:
         """The answers of a streamed call, which is sent again only while none has come."""
         patience = Patience(self._connection.overload_attempts, timeout_seconds)
         while True:
-            call, begun = method(request, timeout=patience.seconds_left()), False
+            call, begun = method(request, timeout=patience.seconds_left(), metadata=self._metadata), False
             try:
                 for answer in call:
                     begun = True

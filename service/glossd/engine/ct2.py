@@ -26,7 +26,6 @@ from glossd.errors import (
     EngineDeadError,
     InvalidInputError,
     ModelFilesError,
-    OverloadedError,
 )
 from glossd.models.base import ModelInfo
 from glossd.models.converted import Vocabulary

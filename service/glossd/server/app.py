@@ -6,23 +6,25 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from glossd.config import ServerSettings
 from glossd.errors import InvalidInputError
+from glossd.server.access import Guard, exposure
 from glossd.server.admission import AdmittedArticles, Permits
 from glossd.server.articles import Articles
 from glossd.server.checks import Limits
 from glossd.server.health import Health
 from glossd.server.interceptors import Surrounding
 from glossd.server.models import Models
-from glossd.server.reflection import add_reflection
+from glossd.server.reflection import V1, add_reflection
 from glossd.server.surrounds import (
     CallsInFlight,
     WithMetrics,
@@ -30,6 +32,8 @@ from glossd.server.surrounds import (
     with_error_map,
     with_request_id,
 )
+from glossd.server.tls import server_credentials
+from glossd.server.tokens import Tokens
 from glossd.telemetry.metrics import Metrics
 from glossd.v1 import article_service_pb2, model_service_pb2
 from glossd.v1.article_service_pb2_grpc import add_ArticleServiceServicer_to_server
@@ -52,6 +56,15 @@ LAST_ANSWERS_SECONDS = 1.0
 LAST_WORDS_SECONDS = 5.0  # for handlers to clean up after their calls have been cut
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen, and the setting that says so."""
+
+    setting: str
+    host: str
+    port: int
+
+
 class Server:
     """One gRPC server over one set of services. Belongs to the event loop that starts it."""
 
@@ -61,34 +74,66 @@ class Server:
         settings: ServerSettings,
         *,
         metrics: Metrics | None = None,
-        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._services = services
         self._settings = settings
         self._metrics = metrics or Metrics()
-        self._credentials = credentials
         self._server: grpc.aio.Server | None = None
+        self._probe_server: grpc.aio.Server | None = None
         self._watching: asyncio.Task[None] | None = None
         self.calls = CallsInFlight()
         self.permits = Permits(settings.max_calls_in_flight)
         self.health = Health(services.hub, SERVICE_NAMES)
+        self.health_port = -1
 
     async def start(self) -> int:
         """Listens and answers its port. Health says NOT_SERVING until ``health.open``.
 
-        Raises ``InvalidInputError`` when the address cannot be had.
+        Raises ``InvalidInputError`` when the address cannot be had, or a file of certificates or tokens not be read.
         """
-        calls, metrics = self.calls, WithMetrics(self._metrics)
-        surrounds = (calls.counted, with_request_id, metrics, with_error_map, calls.admitted)
-        ours = Surrounding(surrounds, request_descriptors(SERVICES), request_id=request_id_of)
-        standard = Surrounding([with_error_map], request_descriptors(STANDARD), request_id=request_id_of)
-        self._server = grpc.aio.server(interceptors=[ours, standard], options=server_options(self._settings))
+        settings = self._settings
+        credentials = server_credentials(settings)
+        self._server = grpc.aio.server(interceptors=self._interceptors(), options=server_options(settings))
         self._register(self._server)
-        port = self._bind(self._server)
+        port = _bind(self._server, Address("server.port", settings.host, settings.port), credentials)
+        if settings.health_port >= 0:
+            self._probe_server = grpc.aio.server(options=server_options(settings))
+            health_pb2_grpc.add_HealthServicer_to_server(self.health, self._probe_server)
+            address = Address("server.health_port", settings.health_host, settings.health_port)
+            self.health_port = _bind(self._probe_server, address, None)
+            await self._probe_server.start()
+            _log.info("answering health checks", extra={"host": settings.health_host, "port": self.health_port})
         await self._server.start()
         self._watching = asyncio.create_task(self.health.watch(), name="watch health")
-        _log.info("listening", extra={"host": self._settings.host, "port": port})
+        security = {"tls": credentials is not None, "tokens": bool(settings.token_file)}
+        _log.info("listening", extra={"host": settings.host, "port": port, **security})
+        if danger := exposure(settings):
+            _log.warning("%s: %s", settings.host, danger)
         return port
+
+    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:
+        """The guard first, if there are tokens; then what is put around our own methods and the standard ones."""
+        settings, calls = self._settings, self.calls
+        surrounds = (
+            calls.counted,
+            with_request_id,
+            WithMetrics(self._metrics),
+            with_error_map,
+            calls.admitted,
+        )
+        ours = Surrounding(surrounds, request_descriptors(SERVICES), request_id=request_id_of)
+        standard = Surrounding([with_error_map], request_descriptors(STANDARD), request_id=request_id_of)
+        if not settings.token_file:
+            return [ours, standard]
+        open_services = [HEALTH.full_name] if settings.open_health else []
+        open_services += [V1, reflection.SERVICE_NAME] if settings.open_reflection else []
+        guard = Guard(
+            Tokens(settings.token_file),
+            open_services=open_services,
+            known_methods=request_descriptors((*SERVICES, *STANDARD)),
+            metrics=self._metrics,
+        )
+        return [guard, ours, standard]
 
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
@@ -102,42 +147,53 @@ class Server:
         if settings.channelz:
             channelz.add_channelz_servicer(server)
 
-    def _bind(self, server: grpc.aio.Server) -> int:
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        address = f"{host}:{self._settings.port}"
-        try:
-            if self._credentials is not None:
-                return server.add_secure_port(address, self._credentials)
-            return server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise InvalidInputError("server.port", f"cannot listen on {address}; is it taken?") from error
-
     async def drain(self, hurry: asyncio.Event | None = None) -> None:
-        """Takes no new call, lets those in flight finish, and cuts them after ``drain_seconds`` or on ``hurry``.
+        """Says NOT_SERVING, after ``drain_notice_seconds`` takes no new call, lets those in flight finish, and cuts
+        them after ``drain_seconds``. ``hurry`` ends all waiting.
 
         Returns when every handler has returned. Harmless when repeated.
         """
         self.health.close()
-        self.calls.refuse_more()
         if self._server is None or self._watching is None:
+            self.calls.refuse_more()
             return
         self._watching.cancel()
-        _log.info("draining", extra={"calls": self.calls.count, "seconds": self._settings.drain_seconds})
-        stopping = asyncio.create_task(self._server.stop(self._settings.drain_seconds), name="drain")
-        idle = asyncio.create_task(self.calls.wait_until_idle(), name="wait for calls")
+        settings = self._settings
+        _log.info("draining", extra={"calls": self.calls.count, "seconds": settings.drain_seconds})
         hurried = asyncio.create_task((hurry or asyncio.Event()).wait(), name="hurry")
-        await asyncio.wait({stopping, idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        # What is left when our own calls are done are watchers of the health and the like, which never end; the
-        # last answers may still be on their way.
-        await self._server.stop(0 if hurried.done() else LAST_ANSWERS_SECONDS)
-        await stopping
-        for waiting in (idle, hurried):
-            waiting.cancel()
+        if settings.drain_notice_seconds:
+            await asyncio.wait({hurried}, timeout=settings.drain_notice_seconds)
+        self.calls.refuse_more()
+        await self._stop(self._server, hurried)
+        if self._probe_server is not None:
+            await self._probe_server.stop(0)
         # grpc answers before the handlers it has cut are through with their cleaning up.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.calls.wait_until_idle()
         _log.info("drained", extra={"calls": self.calls.count})
+
+    async def _stop(self, server: grpc.aio.Server, hurried: asyncio.Task[bool]) -> None:
+        """Waits for the calls in flight, for as long as they get, and stops the transport."""
+        stopping = asyncio.create_task(server.stop(self._settings.drain_seconds), name="drain")
+        idle = asyncio.create_task(self.calls.wait_until_idle(), name="wait for calls")
+        await asyncio.wait({stopping, idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        # What is left when our own calls are done are watchers of the health and the like, which never end; the
+        # last answers may still be on their way.
+        await server.stop(0 if hurried.done() else LAST_ANSWERS_SECONDS)
+        await stopping
+        for waiting in (idle, hurried):
+            waiting.cancel()
+
+
+def _bind(server: grpc.aio.Server, address: Address, credentials: grpc.ServerCredentials | None) -> int:
+    """Listens there and answers the port."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    target = f"{host}:{address.port}"
+    try:
+        return server.add_secure_port(target, credentials) if credentials else server.add_insecure_port(target)
+    except RuntimeError as error:
+        raise InvalidInputError(address.setting, f"cannot listen on {target}; is it taken?") from error
 
 
 def request_descriptors(services: Iterable[ServiceDescriptor]) -> Mapping[str, Descriptor]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from glossd.errors import InvalidInputError
 from glossd.server import checks
+from glossd.server.access import current_caller
 from glossd.server.checks import DECODE_RANGES, SUMMARY_RANGES, Limits
 from glossd.types import (
     DecodeOptions,
@@ -171,6 +172,7 @@ def request_options(message: common.RequestOptions, deadline_ns: int | None) -> 
             for index, term in enumerate(message.do_not_translate)
         ),
         deadline_ns=deadline_ns,
+        caller=current_caller(),
     )
 
 

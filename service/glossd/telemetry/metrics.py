@@ -111,6 +111,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._callers = Counter(
+            "glossd_caller_requests", "Calls let in, by the name of the token.", ["caller"], registry=self.registry
+        )
         self._in_flight = Gauge("glossd_requests_in_flight", "Calls being served.", ["method"], registry=self.registry)
 
     @contextmanager
@@ -127,6 +130,10 @@ class Metrics:
         """A call ended with the gRPC status name ``code`` after ``seconds``."""
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
+
+    def caller_let_in(self, caller: str) -> None:
+        """A call came with the token of ``caller``."""
+        self._callers.labels(caller).inc()
 
     def stage_done(self, stage: Stage, seconds: float) -> None:
         """A document or a segment spent ``seconds`` in ``stage``."""

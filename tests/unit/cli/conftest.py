@@ -6,8 +6,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from glossd.cli.main import main
@@ -65,9 +67,9 @@ def article(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The address of a real server over toys."""
+@contextmanager
+def toy_server(**settings: Any) -> Iterator[str]:
+    """A real server over toys in a thread of its own; its address."""
     from glossd.server.app import Server
 
     ready, stop = threading.Event(), asyncio.Event()
@@ -75,7 +77,7 @@ def endpoint() -> Iterator[str]:
 
     async def serve() -> None:
         services = toy_services(toy_model(generator=ToyGenerator()))
-        server = Server(services, ServerSettings(port=0, drain_seconds=1))
+        server = Server(services, ServerSettings(port=0, drain_seconds=1, **settings))
         state["address"] = f"127.0.0.1:{await server.start()}"
         state["loop"] = asyncio.get_running_loop()
         server.health.open()
@@ -93,3 +95,10 @@ def endpoint() -> Iterator[str]:
     loop.call_soon_threadsafe(stop.set)
     thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of a real server over toys."""
+    with toy_server() as address:
+        yield address
