@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glossd.config import Settings
+from glossd.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from glossd.corpus.engine import CorpusEngine
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What the options say about the engine: its kind, and what it is built from."""
+    """What the options say about the engine: its kind, what it is built from, and a fleet's ``endpoints``."""
 
     kind: str
     settings: Settings
     recipe: Recipe
+    endpoints: tuple[str, ...] = ()
 
 
 def build_engine(choice: EngineChoice) -> CorpusEngine:
@@ -33,4 +35,12 @@ def _local(choice: EngineChoice) -> CorpusEngine:
     return build_local_engine(choice.settings, choice.recipe)
 
 
-ENGINES: Mapping[str, Callable[[EngineChoice], CorpusEngine]] = {"local": _local}
+def _grpc(choice: EngineChoice) -> CorpusEngine:
+    from glossd.corpus.fleet import FleetEngine
+
+    if not choice.endpoints:
+        raise InvalidInputError("--endpoint", "--engine grpc needs one, as dns:///glossd:50051, or several")
+    return FleetEngine(choice.endpoints, choice.recipe)
+
+
+ENGINES: Mapping[str, Callable[[EngineChoice], CorpusEngine]] = {"local": _local, "grpc": _grpc}

@@ -221,6 +221,17 @@ class AsyncClient:
         answer = await self._call(self._health.Check, request, timeout_seconds)
         return health_name(answer)
 
+    async def watch_health(self, service: str = "") -> AsyncGenerator[str, None]:
+        """As ``health``, now and whenever it changes, until the server ends the call."""
+        call = self._health.Watch(health_pb2.HealthCheckRequest(service=service))
+        try:
+            async for answer in call:
+                yield health_name(answer)
+        except grpc.RpcError as error:
+            raise remote_error(error) from error
+        finally:
+            call.cancel()
+
     async def _call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],

@@ -87,6 +87,7 @@ class Connection:
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.max_reconnect_backoff_ms", 10_000),
         )
 
 
