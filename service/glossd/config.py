@@ -135,6 +135,20 @@ class MetricsSettings(_Part):
     port: int = Field(default=9464, ge=0, le=65535, description="Port of the metrics endpoint; 0 takes a free one.")
 
 
+class TracingSettings(_Part):
+    """OpenTelemetry traces (extra ``otel``), sent by OTLP over gRPC."""
+
+    endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Collector to send traces to, as http://127.0.0.1:4317; empty for no traces.",
+    )
+    sample_share: float = Field(
+        default=1.0, ge=0, le=1, description="Share of calls that are traced; a traced caller's calls always are."
+    )
+    service_name: str = Field(default="glossd", min_length=1, description="Name of this service in traces.")
+
+
 class Settings(_Part):
     """All settings. Each part of the program is handed its own part."""
 
@@ -144,6 +158,7 @@ class Settings(_Part):
     client: ClientSettings = ClientSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,7 +263,7 @@ class Generation:
 
     ``token_ids`` are the new tokens with the end token and without start or padding. ``score`` is, for beams,
     the length-penalised sum of log-probabilities that ``transformers`` calls ``sequences_scores``; for greedy the
-    plain sum of log-probabilities divided by the number of tokens.
+    plain sum of log-probabilities divided by the number of tokens. ``compute_ns`` includes ``encode_ns``.
     """
 
     token_ids: tuple[int, ...]
@@ -272,6 +272,7 @@ class Generation:
     queue_ns: int = 0
     compute_ns: int = 0
     cached: bool = False
+    encode_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glossd import __version__
 from glossd.cli.options import ConfigOption, ServedModelOption, SetOption, SummaryModelOption, read_settings
 from glossd.config import Settings
 
@@ -78,6 +79,7 @@ class _Process:
         from glossd.server.app import Server  # grpc and torch load with the server, not with --help
         from glossd.tasks.api import build_services
         from glossd.telemetry.metrics import Metrics, serve_metrics
+        from glossd.telemetry.traces import open_traces
 
         loop = asyncio.get_running_loop()
 
@@ -85,10 +87,12 @@ class _Process:
             loop.call_soon_threadsafe(self._end_with_failure)
 
         metrics = Metrics()
+        traces = open_traces(self._settings.tracing, version=__version__)
         services = build_services(self._settings, metrics=metrics, on_engine_death=on_death)
         metrics.watch_engines(services.hub.readings)
+        server = Server(services, self._settings.server, metrics=metrics, traces=traces)
+        metrics.watch_process(__version__, lambda: server.health.serving, services.hub.readiness)
         endpoint = serve_metrics(metrics, self._settings.metrics)
-        server = Server(services, self._settings.server, metrics=metrics)
         try:
             # They stay until the process ends: the second signal may come while calls drain.
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,6 +103,8 @@ class _Process:
             await services.close()
             if endpoint is not None:
                 await asyncio.to_thread(endpoint.close)
+            if traces is not None:
+                await asyncio.to_thread(traces.close)
         return 1 if self._engine_died else 0
 
     async def _serve(self, server: Server, services: Services) -> None:

@@ -21,6 +21,7 @@ def generation_of(sequence: Sequence, hypothesis: Hypothesis) -> Generation:
         finish_reason=hypothesis.finish_reason,
         queue_ns=sequence.admitted_ns - sequence.arrival_ns,
         compute_ns=time.monotonic_ns() - sequence.admitted_ns,
+        encode_ns=sequence.encoded_ns - sequence.admitted_ns,
     )
 
 

@@ -99,7 +99,7 @@ class Engine:
             recent = self._recent.get(key)
             if recent is not None:
                 self._cached += 1
-                waiter.set_result(replace(recent, queue_ns=0, compute_ns=0, cached=True))
+                waiter.set_result(replace(recent, queue_ns=0, compute_ns=0, encode_ns=0, cached=True))
                 return waiter
             if self._join_twin(key, request, waiter):
                 return waiter
@@ -192,6 +192,8 @@ class Engine:
             for batch in batches:
                 self._runner.admit(batch)
                 self._beat()
+                for sequence in batch:
+                    sequence.encoded_ns = self._beat_ns
             finished = self._runner.step() if self._runner.live else []
         except Exception as error:
             self._recover(error)

@@ -29,6 +29,7 @@ class Sequence:
     waiters: list[Future[Generation]] = field(default_factory=list)
     status: Status = Status.WAITING
     admitted_ns: int = 0
+    encoded_ns: int = 0
     rows: list[int] = field(default_factory=list)
     source: int = -1
 

@@ -24,10 +24,10 @@ from glossd.server.checks import Limits
 from glossd.server.health import Health
 from glossd.server.interceptors import Surrounding
 from glossd.server.models import Models
+from glossd.server.observing import Observed, with_reason
 from glossd.server.reflection import V1, add_reflection
 from glossd.server.surrounds import (
     CallsInFlight,
-    WithMetrics,
     request_id_of,
     with_error_map,
     with_request_id,
@@ -35,6 +35,7 @@ from glossd.server.surrounds import (
 from glossd.server.tls import server_credentials
 from glossd.server.tokens import Tokens
 from glossd.telemetry.metrics import Metrics
+from glossd.telemetry.traces import Traces
 from glossd.v1 import article_service_pb2, model_service_pb2
 from glossd.v1.article_service_pb2_grpc import add_ArticleServiceServicer_to_server
 from glossd.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
@@ -74,10 +75,12 @@ class Server:
         settings: ServerSettings,
         *,
         metrics: Metrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._services = services
         self._settings = settings
         self._metrics = metrics or Metrics()
+        self._traces = traces
         self._server: grpc.aio.Server | None = None
         self._probe_server: grpc.aio.Server | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -117,8 +120,9 @@ class Server:
         surrounds = (
             calls.counted,
             with_request_id,
-            WithMetrics(self._metrics),
+            Observed(self._metrics, self._traces),
             with_error_map,
+            with_reason,
             calls.admitted,
         )
         ours = Surrounding(surrounds, request_descriptors(SERVICES), request_id=request_id_of)

@@ -47,10 +47,14 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the libra
         self._open = False
         self.announce()
 
+    @property
+    def serving(self) -> bool:
+        """Whether the whole is SERVING. From any thread."""
+        return self._open and all(model.alive() for model in self._hub.served())
+
     def states(self) -> dict[str, bool]:
         """Every name that can be asked for, and whether it is SERVING."""
-        whole = self._open and all(model.alive() for model in self._hub.served())
-        states = dict.fromkeys(("", *self._services), whole)
+        states = dict.fromkeys(("", *self._services), self.serving)
         for model in self._hub.descriptions():
             states[MODEL_PREFIX + model.name] = self._open and model.state is ModelState.READY
         return states

@@ -1,4 +1,7 @@
-"""What is put around every call: its request id, its metrics, the error map, and the count that a drain waits for."""
+"""What is put around every call: its request id, the error map, and the count that a drain waits for.
+
+What is seen of it from outside is put there by ``observing``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from time import perf_counter
 
 import grpc
 
@@ -14,7 +16,6 @@ from glossd.errors import DrainingError
 from glossd.server.errors import REQUEST_ID_KEY, abort, failure_status, given_up_inside
 from glossd.server.interceptors import Call
 from glossd.telemetry.logging import new_request_id, request_context
-from glossd.telemetry.metrics import Metrics
 
 _ACCEPTABLE_ID = re.compile(r"[!-~]{1,128}")
 
@@ -34,41 +35,6 @@ async def with_request_id(call: Call) -> AsyncIterator[None]:
     call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
     with request_context(call.request_id):
         yield
-
-
-class WithMetrics:
-    """Counts calls by method and status, and times them."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
-        """One call."""
-        start = perf_counter()
-        code = "OK"
-        with self._metrics.call_in_flight(call.method):
-            try:
-                yield
-            except grpc.aio.AbortError:
-                code = status_name(call)
-                raise
-            except BaseException:
-                code = "DEADLINE_EXCEEDED" if _expired(call) else "CANCELLED"
-                raise
-            finally:
-                self._metrics.call_answered(call.method, code, perf_counter() - start)
-
-
-def status_name(call: Call) -> str:
-    """The name of the status that a call was ended with."""
-    code: object = call.context.code()  # the library gives an enum member or a number
-    return next((each.name for each in grpc.StatusCode if code in (each, each.value[0])), "UNKNOWN")
-
-
-def _expired(call: Call) -> bool:
-    left = call.context.time_remaining()
-    return left is not None and left <= 0
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from glossd.engine.generator import Generator
 from glossd.errors import DeadlineError
+from glossd.telemetry.calls import Tally, current_call
 from glossd.telemetry.metrics import Metrics, Stage
 from glossd.types import Generation, GenerationParams, GenerationRequest, RequestOptions
 
@@ -27,6 +28,7 @@ class Flight:
         self._lock = threading.Lock()
         self._futures: set[Future[Generation]] = set()
         self._closed = False
+        self._tally = Tally()
 
     def __enter__(self) -> Flight:
         return self
@@ -42,6 +44,7 @@ class Flight:
             unfinished = tuple(self._futures)
         for future in unfinished:
             future.cancel()
+        current_call().add(self._tally)
 
     def submit(self, source_ids: tuple[int, ...], params: GenerationParams) -> Future[Generation]:
         """Queue one sequence; a future that is cancelled already when the flight has been left."""
@@ -60,21 +63,28 @@ class Flight:
                 return future
             future = self._generator.submit(request)
             self._futures.add(future)
-        future.add_done_callback(self._forget)
+        self._tally.sent()
+        future.add_done_callback(lambda done: self._land(len(source_ids), done))
         return future
 
-    def _forget(self, future: Future[Generation]) -> None:
-        """A long article must not hold on to all that it ever asked for."""
+    def _land(self, source_tokens: int, future: Future[Generation]) -> None:
+        """A long article must not hold on to all that it ever asked for; what it used is noted."""
         with self._lock:
             self._futures.discard(future)
+        if future.cancelled() or future.exception() is not None:
+            return
+        generation = future.result()
+        first_seconds = self._tally.landed(source_tokens, generation)
+        if first_seconds is not None:
+            self._metrics.first_segment_done(first_seconds)
+        if not generation.cached:
+            self._metrics.stage_done(Stage.QUEUE, generation.queue_ns / 1e9)
+            self._metrics.stage_done(Stage.ENCODE, generation.encode_ns / 1e9)
+            self._metrics.stage_done(Stage.DECODE, (generation.compute_ns - generation.encode_ns) / 1e9)
 
     async def result(self, future: Future[Generation]) -> Generation:
         """What a sequence became. Raises ``DeadlineError`` at the deadline, or what the engine raised."""
-        generation = future.result() if future.done() else await self._awaited(future)
-        if not generation.cached:
-            self._metrics.stage_done(Stage.QUEUE, generation.queue_ns / 1e9)
-            self._metrics.stage_done(Stage.COMPUTE, generation.compute_ns / 1e9)
-        return generation
+        return future.result() if future.done() else await self._awaited(future)
 
     async def _awaited(self, future: Future[Generation]) -> Generation:
         try:

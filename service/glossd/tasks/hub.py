@@ -66,7 +66,7 @@ class Hub:
 
     def descriptions(self) -> tuple[ModelDescription, ...]:
         """Every known model, in the order of the settings."""
-        return tuple(entry.describe() for entry in self._entries.values())
+        return tuple(entry.describe() for entry in list(self._entries.values()))
 
     def describe(self, name: str) -> ModelDescription:
         """One model; ``ModelNotFoundError`` where none has that name."""
@@ -80,6 +80,10 @@ class Hub:
     def readings(self) -> tuple[EngineReading, ...]:
         """The counters of every ready model's engine, for metrics. From any thread."""
         return tuple(model.read() for model in self.served() if model.read is not None)
+
+    def readiness(self) -> tuple[tuple[str, bool], ...]:
+        """Every known model by name, and whether it is ready and well. From any thread."""
+        return tuple((model.name, model.state is ModelState.READY) for model in self.descriptions())
 
     def language_pairs(self) -> tuple[LanguagePair, ...]:
         """Every direction that a ready model translates, with the models that do, the default first."""

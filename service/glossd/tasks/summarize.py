@@ -15,6 +15,7 @@ from glossd.tasks.params import check_decode_options
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import usage_of
 from glossd.tasks.served import ModelTask, ServedModel
+from glossd.telemetry.calls import current_call
 from glossd.telemetry.metrics import Metrics
 from glossd.text import extractive
 from glossd.text.document import Document, Segment
@@ -66,6 +67,10 @@ class Summarizer:
     async def summarize_reading(self, reading: Reading, settings: SummarySettings) -> TextResult:
         """Summarize a document that has been read."""
         check_summary_options(settings.summary)
+        with current_call().span("summarize"):
+            return await self._summarize(reading, settings)
+
+    async def _summarize(self, reading: Reading, settings: SummarySettings) -> TextResult:
         language = reading.language.language_code
         if not self.uses_model(language, settings):
             return await asyncio.to_thread(_extract, reading, settings)

@@ -21,6 +21,7 @@ from glossd.tasks.plan import Direction, Planner
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import Separators, assemble, segment_result
 from glossd.tasks.served import ModelTask, ServedModel
+from glossd.telemetry.calls import current_call
 from glossd.telemetry.metrics import Metrics, Stage
 from glossd.text.document import Segment
 from glossd.types import (
@@ -87,9 +88,10 @@ class Translator:
         Close it (``contextlib.aclosing``) when leaving early: that cancels what is still in flight.
         """
         direction = self.direction(reading, settings)
-        with self._hub.lease(
+        lease = self._hub.lease(
             ModelTask.TRANSLATION, source=direction.source, target=direction.target, name=settings.model
-        ) as model:
+        )
+        with current_call().span("translate"), lease as model:
             check_decode_options(settings.decode, model)
             outcomes: list[Outcome] = []
             separators = await asyncio.to_thread(Separators, reading.document, direction.target)

@@ -1,4 +1,4 @@
-"""Every Prometheus metric of glossd, named here and nowhere else. Never a user's text."""
+"""The Prometheus metrics of one process and the endpoint that serves them. Their names stand in the catalogue."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from enum import Enum
 from time import perf_counter
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from glossd.config import MetricsSettings
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+from glossd.telemetry import catalogue
+from glossd.telemetry.calls import current_call
+from glossd.telemetry.catalogue import ENGINE_METRICS, Kind, MetricSpec
 
 
 class Stage(Enum):
-    """Stations of a document's road: PARSE and REBUILD once a document, QUEUE and COMPUTE once a segment."""
+    """Stations of a document's road: PARSE and REBUILD once a document, the others once a segment."""
 
     PARSE = "parse"
     QUEUE = "queue"
-    COMPUTE = "compute"
+    ENCODE = "encode"
+    DECODE = "decode"
     REBUILD = "rebuild"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineReading:
-    """What an engine tells when it is asked: levels now and totals since it started.
+    """What an engine tells when it is asked: levels now and totals since it started; meanings in the catalogue.
 
     ``padding_share`` is the part of the encoded source tokens that was padding, 0..1.
     """
@@ -46,6 +48,19 @@ class EngineReading:
     decode_steps: int = 0
     cached_segments: int = 0
     padding_share: float = 0.0
+    beat_age_seconds: float = 0.0
+    restarts: int = 0
+    row_limit: int = 0
+    cache_bytes: int = 0
+    padded_source_tokens: int = 0
+    encoder_runs: int = 0
+    row_steps: int = 0
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    cancelled_segments: int = 0
+    expired_segments: int = 0
+    failed_model_calls: int = 0
+    memory_failures: int = 0
 
 
 class _EngineCollector(Collector):
@@ -57,38 +72,34 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families of all engines."""
         readings = list(self._read())
-        gauges: tuple[tuple[str, str, Callable[[EngineReading], float]], ...] = (
-            ("glossd_engine_alive", "1 while the engine thread lives.", lambda one: float(one.alive)),
-            ("glossd_queue_segments", "Segments that wait.", lambda one: one.queued_segments),
-            ("glossd_queue_tokens", "Source tokens that wait.", lambda one: one.queued_tokens),
-            ("glossd_rows_in_use", "Decoder rows in use.", lambda one: one.rows_in_use),
-            ("glossd_rows", "Decoder rows there are.", lambda one: one.rows),
-            (
-                "glossd_padding_share",
-                "Share of encoded tokens that was padding.",
-                lambda one: one.padding_share,
-            ),
-        )
-        counters: tuple[tuple[str, str, Callable[[EngineReading], float]], ...] = (
-            ("glossd_source_tokens", "Source tokens encoded.", lambda one: one.source_tokens),
-            ("glossd_target_tokens", "Target tokens decoded.", lambda one: one.target_tokens),
-            ("glossd_decode_steps", "Decode steps run.", lambda one: one.decode_steps),
-            (
-                "glossd_cached_segments",
-                "Segments answered without computing.",
-                lambda one: one.cached_segments,
-            ),
-        )
-        for name, explanation, value in gauges:
-            gauge = GaugeMetricFamily(name, explanation, labels=["model"])
+        for field, spec in ENGINE_METRICS.items():
+            family = _family(spec)
             for reading in readings:
-                gauge.add_metric([reading.model], value(reading))
-            yield gauge
-        for name, explanation, value in counters:
-            counter = CounterMetricFamily(name, explanation, labels=["model"])
-            for reading in readings:
-                counter.add_metric([reading.model], value(reading))
-            yield counter
+                family.add_metric([reading.model], float(getattr(reading, field)))
+            yield family
+
+
+class _StateCollector(Collector):
+    """Reads whether the server and each known model take work."""
+
+    def __init__(self, serving: Callable[[], bool], models: Callable[[], Iterable[tuple[str, bool]]]) -> None:
+        self._serving = serving
+        self._models = models
+
+    def collect(self) -> Iterator[Metric]:
+        """The states now."""
+        serving = _family(catalogue.SERVING)
+        serving.add_metric([], float(self._serving()))
+        yield serving
+        models = _family(catalogue.MODEL_READY)
+        for name, ready in self._models():
+            models.add_metric([name], float(ready))
+        yield models
+
+
+def _family(spec: MetricSpec) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if spec.kind is Kind.COUNTER else GaugeMetricFamily
+    return kind(spec.name, spec.explanation, labels=list(spec.labels))
 
 
 class Metrics:
@@ -96,25 +107,23 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter("glossd_requests", "Calls answered.", ["method", "code"], registry=self.registry)
-        self._request_seconds = Histogram(
-            "glossd_request_seconds",
-            "Time to answer a call.",
-            ["method"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._stage_seconds = Histogram(
-            "glossd_stage_seconds",
-            "Time by stage: parse and rebuild of a document, queue and compute of a segment.",
-            ["stage"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._callers = Counter(
-            "glossd_caller_requests", "Calls let in, by the name of the token.", ["caller"], registry=self.registry
-        )
-        self._in_flight = Gauge("glossd_requests_in_flight", "Calls being served.", ["method"], registry=self.registry)
+        self._requests = self._counter(catalogue.REQUESTS)
+        self._request_seconds = self._histogram(catalogue.REQUEST_SECONDS)
+        self._in_flight = self._gauge(catalogue.IN_FLIGHT)
+        self._errors = self._counter(catalogue.ERRORS)
+        self._callers = self._counter(catalogue.CALLERS)
+        self._first_segment = self._histogram(catalogue.FIRST_SEGMENT)
+        self._stage_seconds = self._histogram(catalogue.STAGE_SECONDS)
+
+    def _counter(self, spec: MetricSpec) -> Counter:
+        return Counter(spec.name, spec.explanation, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: MetricSpec) -> Gauge:
+        return Gauge(spec.name, spec.explanation, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: MetricSpec) -> Histogram:
+        buckets = catalogue.SECONDS_BUCKETS
+        return Histogram(spec.name, spec.explanation, spec.labels, buckets=buckets, registry=self.registry)
 
     @contextmanager
     def call_in_flight(self, method: str) -> Iterator[None]:
@@ -126,14 +135,20 @@ class Metrics:
         finally:
             gauge.dec()
 
-    def call_answered(self, method: str, code: str, seconds: float) -> None:
-        """A call ended with the gRPC status name ``code`` after ``seconds``."""
+    def call_answered(self, method: str, code: str, seconds: float, *, reason: str = "") -> None:
+        """A call ended with the gRPC status name ``code`` after ``seconds``; ``reason`` is that of its error."""
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
+        if reason:
+            self._errors.labels(reason).inc()
 
     def caller_let_in(self, caller: str) -> None:
         """A call came with the token of ``caller``."""
         self._callers.labels(caller).inc()
+
+    def first_segment_done(self, seconds: float) -> None:
+        """The first segment of a text was done ``seconds`` after the first one was queued."""
+        self._first_segment.observe(seconds)
 
     def stage_done(self, stage: Stage, seconds: float) -> None:
         """A document or a segment spent ``seconds`` in ``stage``."""
@@ -141,16 +156,25 @@ class Metrics:
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
-        """As :meth:`stage_done`, for what runs inside."""
+        """As :meth:`stage_done`, for what runs inside, which is a span of the call's trace too."""
         start = perf_counter()
         try:
-            yield
+            with current_call().span(stage.value):
+                yield
         finally:
             self.stage_done(stage, perf_counter() - start)
 
     def watch_engines(self, read: Callable[[], Iterable[EngineReading]]) -> None:
         """Ask ``read`` for the engines' state whenever the metrics are scraped."""
         self.registry.register(_EngineCollector(read))
+
+    def watch_process(
+        self, version: str, serving: Callable[[], bool], models: Callable[[], Iterable[tuple[str, bool]]]
+    ) -> None:
+        """Tell, whenever the metrics are scraped, whether the server and each model take work, and of the process."""
+        self._gauge(catalogue.BUILD).labels(version).set(1)
+        self.registry.register(_StateCollector(serving, models))
+        ProcessCollector(registry=self.registry)
 
 
 @dataclass(slots=True)
