@@ -34,7 +34,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "no virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 
-$(STAMP): pyproject.toml constraints.txt hatch_build.py service/glossd/native/kernels.c | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt hatch_build.py $(wildcard service/glossd/native/*.[ch]) | $(BIN)/python
 	@echo "installing into $(VENV), a minute or more"
 	@$(PIP_INSTALL) hatchling
 	@$(PIP_INSTALL) --no-build-isolation -e '.[dev]'

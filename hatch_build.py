@@ -11,8 +11,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("service/glossd/native/kernels.c")
-TARGET = SOURCE.with_name("_kernels.so")
+SOURCES = Path("service/glossd/native")
+TARGET = SOURCES / "_kernels.so"
 # Not -ffast-math as a whole: it would also switch the process to flushing small numbers to zero when loaded.
 FLAGS = (
     *("-O3", "-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-fassociative-math", "-fno-signed-zeros"),
@@ -39,7 +39,8 @@ def compile_kernels(root: Path) -> bool:
         print("no C compiler found: glossd will use its slower PyTorch operators")
         return False
     wide = ("-mprefer-vector-width=512",) if "x86_64" in sysconfig.get_platform() else ()
-    command = [compiler, *FLAGS, *wide, str(root / SOURCE), "-o", str(root / TARGET) + ".new", "-lm"]
+    sources = sorted(map(str, (root / SOURCES).glob("*.c")))
+    command = [compiler, *FLAGS, *wide, *sources, "-o", str(root / TARGET) + ".new", "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"the native operators did not compile, glossd will use its slower PyTorch ones:\n{done.stderr}")

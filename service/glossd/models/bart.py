@@ -28,6 +28,8 @@ from glossd.models.layers import (
     fuse,
     padding_mask,
 )
+from glossd.models.program import CONTEXT, HIDDEN, NORMED, SCORES, WIDE, Program, ProgramCache, Programs
+from glossd.native import Kernels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -75,6 +77,7 @@ class BartModel:
     family: ClassVar[str] = "bart"
     pre_norm: ClassVar[bool] = False
     position_offset: ClassVar[int] = 2
+    padding_stands_apart: ClassVar[bool] = False
 
     def __init__(self, model: PreTrainedModel, compute: Compute) -> None:
         self.info = model_info(model, self.family)
@@ -89,6 +92,7 @@ class BartModel:
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
         self._head = compute.make_linear(*_head(modules))
+        self._programs = self._list_programs(compute.kernels) if compute.whole and compute.kernels else None
 
     @classmethod
     def from_transformers(
@@ -99,17 +103,23 @@ class BartModel:
         With ``int8`` every matrix product runs in 8-bit integers; the rest stays in ``dtype``, which must be float32.
         """
         module: Any = model
-        compute = Compute.choose(dtype=dtype, device=device, int8=int8)
+        activation = module.config.activation_function
+        compute = Compute.choose(dtype=dtype, device=device, int8=int8, activation=activation)
         return cls(module.to(device=device, dtype=dtype).eval(), compute)
 
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
+        if self._programs is not None:
+            return ProgramCache(shape, self._programs)
         return KVCache(shape, dtype=self._cache_dtype, device=self._target_embedding.tokens.device)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
+        if self._programs is not None:
+            self._programs.encode(source_ids, lengths, slots, cache)
+            return
         time = source_ids.shape[1]
         positions = torch.arange(time, device=source_ids.device)
         mask = padding_mask(lengths, time)
@@ -124,6 +134,8 @@ class BartModel:
     @torch.inference_mode()
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
+        if self._programs is not None:
+            return self._programs.decode(token_ids, positions, cache)
         step = DecodeStep.begin(positions, cache, self._kernels)
         hidden = self._embed(self._target_embedding, token_ids, positions)
         for index, layer in enumerate(self._decoder):
@@ -169,6 +181,69 @@ class BartModel:
         weight = stack.embed_tokens.weight.detach()
         return Embedding(weight, table.detach().to(weight), scale, _optional_norm(stack, "layernorm_embedding"))
 
+    def _list_programs(self, kernels: Kernels) -> Programs:
+        """The same as whole programs of the C operators."""
+        encoder, decoder = Program(kernels), Program(kernels)
+        self._list_embedding(encoder, self._source_embedding)
+        for part in self._encoder:
+            self._list_self_attention(encoder, part, None)
+            self._list_feed_forward(encoder, part)
+        if self._encoder_norm is not None:
+            encoder.norm(HIDDEN, HIDDEN, self._encoder_norm)
+        self._list_embedding(decoder, self._target_embedding)
+        for index, layer in enumerate(self._decoder):
+            encoder.remember(index, layer.cross.key_value)
+            self._list_self_attention(decoder, layer, index)
+            self._list_cross_attention(decoder, layer, index)
+            self._list_feed_forward(decoder, layer)
+        if self._decoder_norm is not None:
+            decoder.norm(HIDDEN, HIDDEN, self._decoder_norm)
+        decoder.linear(HIDDEN, SCORES, self._head, part="vocabulary")
+        return Programs(encoder, decoder)
+
+    def _list_embedding(self, program: Program, embedding: Embedding) -> None:
+        own = self.info.pad_token_id if self.padding_stands_apart else -1
+        program.embed(
+            embedding.tokens, embedding.positions, scale=embedding.scale, offset=self.position_offset, own=own
+        )
+        if embedding.norm is not None:
+            program.norm(HIDDEN, HIDDEN, embedding.norm)
+
+    def _list_self_attention(self, program: Program, layer: EncoderLayer | DecoderLayer, index: int | None) -> None:
+        """Over the past of each row in decoder layer ``index``, or in an encoder (None) over each source."""
+        heads = layer.attention.heads
+        program.linear(self._list_norm(program, layer.attention_norm), WIDE, layer.attention.qkv)
+        if index is None:
+            program.attend_batch(heads, (program.widths[WIDE] // 3 // heads) ** -0.5)
+        else:
+            program.attend_self(index, self.info.head_width**-0.5)
+        program.linear(CONTEXT, WIDE, layer.attention.output)
+        self._list_residual(program, layer.attention_norm)
+
+    def _list_cross_attention(self, program: Program, layer: DecoderLayer, index: int) -> None:
+        program.linear(self._list_norm(program, layer.cross_norm), WIDE, layer.cross.query)
+        program.attend_cross(index, self.info.head_width**-0.5)
+        program.linear(CONTEXT, WIDE, layer.cross.output)
+        self._list_residual(program, layer.cross_norm)
+
+    def _list_feed_forward(self, program: Program, layer: EncoderLayer | DecoderLayer) -> None:
+        program.feed(self._list_norm(program, layer.final_norm), WIDE, layer.expand, layer.contract, gate=None)
+        self._list_residual(program, layer.final_norm)
+
+    def _list_norm(self, program: Program, norm: LayerNorm) -> int:
+        """The buffer that a block starts from."""
+        if not self.pre_norm:
+            return HIDDEN
+        program.norm(HIDDEN, NORMED, norm)
+        return NORMED
+
+    def _list_residual(self, program: Program, norm: LayerNorm) -> None:
+        """HIDDEN after a block whose result is in WIDE."""
+        if self.pre_norm:
+            program.add(HIDDEN, HIDDEN, WIDE)
+        else:
+            program.norm(WIDE, HIDDEN, norm, other=HIDDEN)
+
 
 class MBartModel(BartModel):
     """mBART and mBART-50: BART with the norm before each block and a last norm on each stack."""
@@ -197,6 +272,7 @@ class M2M100Model(BartModel):
 
     family = "m2m_100"
     pre_norm = True
+    padding_stands_apart = True
 
     def _position_rows(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         pad = self.info.pad_token_id

@@ -122,6 +122,10 @@ class KVCache:
         """All of one layer's self-attention keys and values, contiguous (rows, H, capacity, D)."""
         return self._self.keys[layer], self._self.values[layer]
 
+    def stores(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Keys and values of rows and of sources, each whole: (layers, entries, H, capacity, D)."""
+        return (self._self.keys, self._self.values), (self._cross.keys, self._cross.values)
+
     def cross(self, layer: int) -> tuple[Tensor, Tensor]:
         """Cross keys and values of the live sources: views (S, H, L, D), L the longest live source."""
         keys = self._cross.keys[layer, : self.sources, :, : self.cross_time]

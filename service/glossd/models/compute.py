@@ -1,4 +1,4 @@
-"""How a model computes: which linear maps it is built from, and whether the C operators run its attention."""
+"""How a model computes: which linear maps it is built from, and what runs in the C operators."""
 
 from __future__ import annotations
 
@@ -8,25 +8,32 @@ from functools import partial
 import torch
 
 from glossd.models.layers import Linear, MakeLinear
-from glossd.models.quantized import Int8Linear
-from glossd.native import Kernels, load_kernels
+from glossd.models.quantized import Int8Linear, Int8Matrix
+from glossd.native import ACTIVATIONS, Kernels, load_kernels
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
     """``kernels`` is None where PyTorch's own operators run: on a GPU, in half precision, built without a compiler.
 
-    ``cache_dtype`` is how keys and values are kept: beside int8 products half the memory is half the time to read it.
+    ``whole`` says that a decode step and an encoder run are one call of them each, as :mod:`glossd.models.program` has
+    it. ``cache_dtype`` is how keys and values are kept: beside int8 products half the memory is half the time to read.
     """
 
     make_linear: MakeLinear
     kernels: Kernels | None
+    whole: bool
     cache_dtype: torch.dtype
 
     @classmethod
-    def choose(cls, *, dtype: torch.dtype, device: torch.device, int8: bool = False) -> Compute:
-        """The fastest that gives what was asked: ``int8`` needs float32 on a CPU (see :func:`int8_is_fast`)."""
+    def choose(cls, *, dtype: torch.dtype, device: torch.device, int8: bool = False, activation: str = "") -> Compute:
+        """The fastest that gives what was asked: ``int8`` needs float32 on a CPU (see :func:`int8_is_fast`).
+
+        ``activation``: the one between the feed-forward maps; where the C operators lack it, oneDNN multiplies.
+        """
         kernels = load_kernels() if device.type == "cpu" and dtype == torch.float32 else None
         if not int8:
-            return cls(Linear.of, kernels, dtype)
-        return cls(partial(Int8Linear.of, kernels=kernels), kernels, torch.bfloat16 if kernels else dtype)
+            return cls(Linear.of, kernels, False, dtype)
+        if kernels is None or not kernels.level or activation not in ACTIVATIONS:
+            return cls(Int8Linear.of, kernels, False, dtype)
+        return cls(partial(Int8Matrix.of, kernels=kernels), kernels, True, torch.bfloat16)

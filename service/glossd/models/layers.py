@@ -233,8 +233,7 @@ def _attend_self(
     start, span = projected.data_ptr(), 4 * total // 3
     positions = step.positions.data_ptr()
     store = (keys.data_ptr(), values.data_ptr())
-    append = kernels.append if keys.dtype == torch.float32 else kernels.append_bfloat
-    append(start + span, start + 2 * span, total, *store, positions, rows, heads, capacity, width)
+    kernels.append(start + span, start + 2 * span, total, *store, positions, rows, heads, capacity, width)
     offsets = None if bias is None else bias.expand(rows, heads, 1, step.time).contiguous()
     return _attend(kernels, projected, step, (keys, values), step.numbers, step.counts, attention.scale, offsets)
 
@@ -263,8 +262,7 @@ def _attend(
     heads, capacity, width = keys.shape[1:]
     rows = queries.shape[0]
     context = torch.empty(rows, heads * width)
-    attend = kernels.attend if keys.dtype == torch.float32 else kernels.attend_bfloat
-    attend(
+    kernels.attend(
         queries.data_ptr(),
         queries.shape[1],
         keys.data_ptr(),

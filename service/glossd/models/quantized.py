@@ -1,11 +1,12 @@
 """Linear maps in int8: weights with one scale per output, activations with one scale per row, chosen as they come.
 
 Integer sums are exact and every row has a scale of its own, so a row's result is the same bit for bit whatever rows
-stand beside it. The product runs in oneDNN (AMX or AVX512-VNNI); where the processor has neither, float32 is faster.
+stand beside it. The C operators multiply where they were built; without them oneDNN does.
 """
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,19 +14,88 @@ import torch
 from torch import Tensor
 
 from glossd.models.layers import Activation, named_activation
-from glossd.native import ACTIVATIONS, Kernels
+from glossd.native import ACTIVATIONS, Kernels, Matrix
 
 _LEVELS = 127
 _SMALLEST = 1e-12
+_BLOCK, _DEEP = 32, 64
+
+
+def round_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """``weight`` (out, in) at the nearest of 255 levels of each output's own largest value, and the scales (out,)."""
+    weight = weight.float()
+    scales = (weight.abs().amax(1) / _LEVELS).clamp_min(_SMALLEST)
+    return (weight / scales[:, None]).round_().to(torch.int8), scales
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Matrix:
+    """``activation(x @ weight.T + bias)`` with both sides rounded to 8 bits, in one call of the C operators.
+
+    ``matrix`` is what they read; ``panels`` (int8), ``scales`` and ``bias`` (float32) and ``offsets`` (int32), padded
+    to whole blocks, are the memory that it names.
+    """
+
+    matrix: Matrix
+    panels: Tensor
+    scales: Tensor
+    bias: Tensor
+    offsets: Tensor
+    kernels: Kernels
+    integer: ClassVar[bool] = True
+
+    @classmethod
+    def of(
+        cls, weight: Tensor, bias: Tensor | None, activation: str = "", *, kernels: Kernels, level: int = 0
+    ) -> Int8Matrix:
+        """Round and pack ``weight`` (out, in), for instructions ``level`` (0: the best that the processor has)."""
+        rounded, scales = round_weight(weight)
+        outputs, inputs = rounded.shape
+        wide, deep = _up(outputs, _BLOCK), _up(inputs, _DEEP)
+        panels = torch.zeros(wide * deep, dtype=torch.int8)
+        kernels.pack(rounded.data_ptr(), panels.data_ptr(), outputs, inputs)
+        offsets = torch.zeros(wide, dtype=torch.int32)
+        offsets[:outputs] = 128 * rounded.sum(1, dtype=torch.int32)
+        scales = torch.nn.functional.pad(scales, (0, wide - outputs))
+        padded = torch.zeros(wide) if bias is None else torch.nn.functional.pad(bias.float(), (0, wide - outputs))
+        sizes = (inputs, outputs, ACTIVATIONS[activation], level or kernels.level)
+        return cls(_matrix(panels, scales, padded, offsets, sizes), panels, scales, padded, offsets, kernels)
+
+    def times(self, factor: float) -> Int8Matrix:
+        """The map of ``factor`` times the input, for a map without bias; shares the weight."""
+        scales = self.scales * factor
+        sizes = (self.matrix.inputs, self.matrix.outputs, self.matrix.activation, self.matrix.level)
+        matrix = _matrix(self.panels, scales, self.bias, self.offsets, sizes)
+        return Int8Matrix(matrix, self.panels, scales, self.bias, self.offsets, self.kernels)
+
+    @property
+    def address(self) -> int:
+        """Where the C operators find it, as long as this object lives."""
+        return ctypes.addressof(self.matrix)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., in) float32 to (..., out) float32."""
+        rows = hidden.reshape(-1, hidden.shape[-1]).contiguous()
+        output = torch.empty(len(rows), self.matrix.outputs)
+        scratch = torch.empty(self.kernels.scratch(self.matrix.inputs), dtype=torch.int8)
+        self.kernels.multiply(self.address, rows.data_ptr(), output.data_ptr(), len(rows), scratch.data_ptr())
+        return output.view(*hidden.shape[:-1], -1)
+
+
+def _matrix(panels: Tensor, scales: Tensor, bias: Tensor, offsets: Tensor, sizes: tuple[int, int, int, int]) -> Matrix:
+    return Matrix(panels.data_ptr(), scales.data_ptr(), bias.data_ptr(), offsets.data_ptr(), *sizes)
+
+
+def _up(count: int, grain: int) -> int:
+    return -(-count // grain) * grain
 
 
 @dataclass(frozen=True, slots=True)
 class Int8Linear:
-    """``x @ weight.T + bias`` with both sides rounded to 8 bits.
+    """``activation(x @ weight.T + bias)`` with both sides rounded to 8 bits, in PyTorch's own operators.
 
     ``packed`` is the weight in oneDNN's own layout, ``scales`` (out,) float32 what one of its steps is worth,
-    ``offsets`` (out,) the zero points, all 0; ``bias`` (out,) float32 or None. With ``kernels`` rounding, scaling and
-    activation (their number ``kind``) run there; without, or for an activation they do not know, in PyTorch.
+    ``offsets`` (out,) the zero points, all 0; ``bias`` (out,) float32 or None.
     """
 
     packed: Tensor
@@ -33,53 +103,29 @@ class Int8Linear:
     offsets: Tensor
     bias: Tensor | None
     activation: Activation | None
-    kernels: Kernels | None
-    kind: int
     integer: ClassVar[bool] = True
 
     @classmethod
-    def of(
-        cls, weight: Tensor, bias: Tensor | None, activation: str = "", *, kernels: Kernels | None = None
-    ) -> Int8Linear:
-        """Round ``weight`` (out, in) float32 to the nearest of 255 levels of each output's own largest value."""
-        weight = weight.float()
-        scales = (weight.abs().amax(1) / _LEVELS).clamp_min(_SMALLEST)
-        rounded = (weight / scales[:, None]).round_().to(torch.int8)
+    def of(cls, weight: Tensor, bias: Tensor | None, activation: str = "") -> Int8Linear:
+        """Round and pack ``weight`` (out, in)."""
+        rounded, scales = round_weight(weight)
         packed = torch.ops.onednn.qlinear_prepack(rounded, None)
         offsets = torch.zeros(len(scales), dtype=torch.int64)
-        known = kernels if activation in ACTIVATIONS else None
-        function = named_activation(activation)
         bias = None if bias is None else bias.float().contiguous()
-        return cls(packed, scales, offsets, bias, function, known, ACTIVATIONS.get(activation, 0))
+        return cls(packed, scales, offsets, bias, named_activation(activation))
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(..., in) float32 to (..., out) float32."""
         rows = hidden.reshape(-1, hidden.shape[-1])
-        output = self._in_torch(rows) if self.kernels is None else self._in_kernels(rows, self.kernels)
-        return output.view(*hidden.shape[:-1], -1)
-
-    def _in_torch(self, rows: Tensor) -> Tensor:
-        """(N, in) to (N, out) by PyTorch's own operators."""
         steps = rows.abs().amax(1, keepdim=True).clamp_min_(_SMALLEST).div_(_LEVELS)
         rounded = torch.zeros(padded_rows(len(rows)), rows.shape[1], dtype=torch.int8)
         rounded[: len(rows)] = (rows / steps).round_()
-        sums = self._product(rounded)[: len(rows)]
+        sums = self.product(rounded)[: len(rows)]
         output = sums.mul_(steps) if self.bias is None else torch.addcmul(self.bias, sums, steps)
-        return output if self.activation is None else self.activation(output)
+        output = output if self.activation is None else self.activation(output)
+        return output.view(*hidden.shape[:-1], -1)
 
-    def _in_kernels(self, rows: Tensor, kernels: Kernels) -> Tensor:
-        """As :meth:`_in_torch`, with one pass before and one after the product."""
-        count, width = rows.shape
-        rows = rows.contiguous()
-        rounded, steps = torch.empty(padded_rows(count), width, dtype=torch.int8), torch.empty(count)
-        rounded[count:] = 0
-        kernels.quantize(rows.data_ptr(), rounded.data_ptr(), steps.data_ptr(), count, width)
-        sums = self._product(rounded)[:count]
-        bias = None if self.bias is None else self.bias.data_ptr()
-        kernels.scale(sums.data_ptr(), steps.data_ptr(), bias, count, sums.shape[1], self.kind)
-        return sums
-
-    def _product(self, rounded: Tensor) -> Tensor:
+    def product(self, rounded: Tensor) -> Tensor:
         """(N, in) int8 to (N, out) float32: exact integer sums times the outputs' scales."""
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
             rounded, 1.0, 0, self.packed, self.scales, self.offsets, None, 1.0, 0, torch.float32, "none", [], ""
@@ -88,15 +134,15 @@ class Int8Linear:
 
 
 def padded_rows(count: int) -> int:
-    """The number of rows that ``count`` rows are multiplied as.
+    """The number of rows that oneDNN multiplies ``count`` rows as.
 
-    oneDNN compiles its code anew for every number of rows it has not seen, which takes longer than many a product; so
+    It compiles its code anew for every number of rows it has not seen, which takes longer than many a product; so
     only a few dozen numbers are used. One row goes as two: for one oneDNN has code that is a hundred times slower.
     """
     if count <= 16:
         return max(2, 1 << (count - 1).bit_length())
     grain = 16 if count <= 128 else 128
-    return -(-count // grain) * grain
+    return _up(count, grain)
 
 
 def int8_is_fast() -> bool:

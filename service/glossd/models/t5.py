@@ -27,6 +27,9 @@ from glossd.models.layers import (
     fuse,
     padding_mask,
 )
+from glossd.models.program import CONTEXT, HIDDEN, NORMED, SCORES, WIDE, Distances, Program, ProgramCache, Programs
+from glossd.models.quantized import Int8Matrix
+from glossd.native import Kernels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,7 +58,7 @@ class RMSNorm:
 class FeedForward:
     """``contract(activation(gate(x)) * expand(x))``; without a gate, ``contract(activation(expand(x)))``.
 
-    ``expand`` gives the gate's output and its own side by side where ``gated``.
+    ``expand`` gives the gate's output and its own side by side where ``gated``, else it applies the activation itself.
     """
 
     expand: LinearMap
@@ -64,17 +67,17 @@ class FeedForward:
     gated: bool
 
     @classmethod
-    def of(cls, module: Any, make: MakeLinear) -> FeedForward:
-        """Take over a ``transformers`` feed-forward module, gated or not."""
+    def of(cls, module: Any, make: MakeLinear, activation: str) -> FeedForward:
+        """Take over a ``transformers`` feed-forward module, gated or not, and its activation by name."""
         gated = hasattr(module, "wi_0")
-        expand = fuse(make, module.wi_0, module.wi_1) if gated else fuse(make, module.wi)
+        expand = fuse(make, module.wi_0, module.wi_1) if gated else fuse(make, module.wi, activation=activation)
         return cls(expand, fuse(make, module.wo), module.act, gated)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(..., E) to (..., E)."""
         inner = self.expand(hidden)
         if not self.gated:
-            return self.contract(self.activation(inner))
+            return self.contract(inner)
         gate, linear = inner.chunk(2, dim=-1)
         return self.contract(self.activation(gate) * linear)
 
@@ -97,6 +100,10 @@ class DistanceBias:
         numbers = bucket_numbers(distances, int(config.relative_attention_num_buckets), reach, both_ways=both_ways)
         weight: Tensor = attention.relative_attention_bias.weight.detach()
         return cls(weight[numbers.to(weight.device)].contiguous(), reach)
+
+    def spelled(self) -> Distances:
+        """The table as the C operators read it."""
+        return Distances(self.table.float().t().contiguous(), self.reach)
 
     def between(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Bias (..., H, Q, K) between query positions (..., Q) int64 and key positions (K,) int64."""
@@ -164,6 +171,8 @@ class T5Model:
         self._kernels, self._cache_dtype = compute.kernels, compute.cache_dtype
         self._head = compute.make_linear(modules.lm_head.weight.detach(), None)
         self._head_scale = config.d_model**-0.5 if self._scales_head(config) else 1.0
+        self._gate = config.dense_act_fn
+        self._programs = self._list_programs(compute.kernels) if compute.whole and compute.kernels else None
 
     @classmethod
     def from_transformers(
@@ -171,7 +180,7 @@ class T5Model:
     ) -> Self:
         """As :meth:`glossd.models.bart.BartModel.from_transformers`."""
         module: Any = model
-        compute = Compute.choose(dtype=dtype, device=device, int8=int8)
+        compute = Compute.choose(dtype=dtype, device=device, int8=int8, activation=module.config.dense_act_fn)
         return cls(module.to(device=device, dtype=dtype).eval(), compute)
 
     @staticmethod
@@ -182,11 +191,16 @@ class T5Model:
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
+        if self._programs is not None:
+            return ProgramCache(shape, self._programs)
         return KVCache(shape, dtype=self._cache_dtype, device=self._target_tokens.device)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
+        if self._programs is not None:
+            self._programs.encode(source_ids, lengths, slots, cache)
+            return
         time = source_ids.shape[1]
         positions = torch.arange(time, device=source_ids.device)
         mask = padding_mask(lengths, time)
@@ -204,6 +218,8 @@ class T5Model:
     @torch.inference_mode()
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
+        if self._programs is not None:
+            return self._programs.decode(token_ids, positions, cache)
         step = DecodeStep.begin(positions, cache, self._kernels)
         keys = torch.arange(step.time, device=positions.device)
         hidden = functional.embedding(token_ids, self._target_tokens)
@@ -216,6 +232,43 @@ class T5Model:
             hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
         hidden = self._decoder_norm(hidden)
         return self._head(hidden * self._head_scale).float()
+
+    def _list_programs(self, kernels: Kernels) -> Programs:
+        """The same as whole programs of the C operators."""
+        encoder, decoder = Program(kernels), Program(kernels)
+        encoder.embed(self._source_tokens, None, scale=1.0)
+        distances: Distances | None = None
+        for part in self._encoder:
+            distances = distances if part.bias is None else part.bias.spelled()
+            encoder.norm(HIDDEN, NORMED, part.attention_norm)
+            encoder.linear(NORMED, WIDE, part.attention.qkv)
+            encoder.attend_batch(part.attention.heads, 1.0, distances)
+            _list_output(encoder, part.attention.output)
+            self._list_feed_forward(encoder, part)
+        encoder.norm(HIDDEN, HIDDEN, self._encoder_norm)
+        decoder.embed(self._target_tokens, None, scale=1.0)
+        for index, layer in enumerate(self._decoder):
+            encoder.remember(index, layer.cross.key_value)
+            distances = distances if layer.bias is None else layer.bias.spelled()
+            decoder.norm(HIDDEN, NORMED, layer.attention_norm)
+            decoder.linear(NORMED, WIDE, layer.attention.qkv)
+            decoder.attend_self(index, 1.0, distances)
+            _list_output(decoder, layer.attention.output)
+            decoder.norm(HIDDEN, NORMED, layer.cross_norm)
+            decoder.linear(NORMED, WIDE, layer.cross.query)
+            decoder.attend_cross(index, 1.0)
+            _list_output(decoder, layer.cross.output)
+            self._list_feed_forward(decoder, layer)
+        decoder.norm(HIDDEN, HIDDEN, self._decoder_norm)
+        assert isinstance(self._head, Int8Matrix)
+        decoder.linear(HIDDEN, SCORES, self._head.times(self._head_scale), part="vocabulary")
+        return Programs(encoder, decoder)
+
+    def _list_feed_forward(self, program: Program, layer: EncoderLayer | DecoderLayer) -> None:
+        block = layer.feed_forward
+        program.norm(HIDDEN, NORMED, layer.feed_forward_norm)
+        program.feed(NORMED, WIDE, block.expand, block.contract, gate=self._gate if block.gated else None)
+        program.add(HIDDEN, HIDDEN, WIDE)
 
 
 class MT5Model(T5Model):
@@ -238,6 +291,12 @@ class UMT5Model(T5Model):
         return bool(config.tie_word_embeddings)
 
 
+def _list_output(program: Program, output: LinearMap) -> None:
+    """HIDDEN after attention whose result is in CONTEXT."""
+    program.linear(CONTEXT, WIDE, output)
+    program.add(HIDDEN, HIDDEN, WIDE)
+
+
 def _masked(bias: Tensor, mask: Tensor | None) -> Tensor:
     """``bias`` with minus infinity where ``mask`` is False."""
     return bias if mask is None else bias.masked_fill(~mask, -math.inf)
@@ -248,7 +307,7 @@ def _encoder_layer(layer: Any, config: Any, make: MakeLinear) -> EncoderLayer:
     return EncoderLayer(
         attention=_self_attention(attention.SelfAttention, make),
         attention_norm=RMSNorm.of(attention.layer_norm),
-        feed_forward=FeedForward.of(feed_forward.DenseReluDense, make),
+        feed_forward=FeedForward.of(feed_forward.DenseReluDense, make, config.dense_act_fn),
         feed_forward_norm=RMSNorm.of(feed_forward.layer_norm),
         bias=_distance_bias(attention.SelfAttention, config, both_ways=True),
     )
@@ -268,7 +327,7 @@ def _decoder_layer(layer: Any, config: Any, make: MakeLinear) -> DecoderLayer:
             scale=1.0,
         ),
         cross_norm=RMSNorm.of(cross.layer_norm),
-        feed_forward=FeedForward.of(feed_forward.DenseReluDense, make),
+        feed_forward=FeedForward.of(feed_forward.DenseReluDense, make, config.dense_act_fn),
         feed_forward_norm=RMSNorm.of(feed_forward.layer_norm),
         bias=_distance_bias(attention.SelfAttention, config, both_ways=False),
     )

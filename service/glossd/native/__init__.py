@@ -1,7 +1,7 @@
-"""The decode step's small operators in C, over memory that tensors own. Absent where no compiler was at build time.
+"""The operators in C, over memory that tensors own. Absent where no compiler was at build time.
 
 Knows addresses and sizes, no torch: what is passed is ``data_ptr()`` of tensors that are contiguous, on the CPU, and of
-the type and shape that ``kernels.c`` states. Callers have a PyTorch form of every operator for where this is absent.
+the type and shape that the C sources state. Callers have a PyTorch form of every operator for where this is absent.
 """
 
 from __future__ import annotations
@@ -18,35 +18,78 @@ _FLOAT = ctypes.c_float
 _SIGNATURES: dict[str, tuple[type, ...]] = {
     "attend": (_POINTER, _SIZE, *[_POINTER] * 5, _SIZE, _POINTER, _POINTER, *[_SIZE] * 4, _FLOAT),
     "append": (_POINTER, _POINTER, _SIZE, *[_POINTER] * 3, *[_SIZE] * 4),
-    "attend_bfloat": (_POINTER, _SIZE, *[_POINTER] * 5, _SIZE, _POINTER, _POINTER, *[_SIZE] * 4, _FLOAT),
-    "append_bfloat": (_POINTER, _POINTER, _SIZE, *[_POINTER] * 3, *[_SIZE] * 4),
-    "quantize": (*[_POINTER] * 3, _SIZE, _SIZE),
-    "scale": (*[_POINTER] * 3, *[_SIZE] * 3),
     "add_norm": (*[_POINTER] * 4, _FLOAT, _POINTER, _POINTER, _SIZE, _SIZE),
     "peak": (*[_POINTER] * 4, _SIZE, _SIZE),
     "top": (*[_POINTER] * 3, *[_SIZE] * 3),
+    "pack": (_POINTER, _POINTER, _SIZE, _SIZE),
+    "multiply": (_POINTER, _POINTER, _POINTER, _SIZE, _POINTER),
+    "run": (_POINTER,),
 }
+_COUNTS: dict[str, tuple[type, ...]] = {"level": (), "scratch": (_SIZE,), "attend_scratch": (_SIZE, _SIZE)}
 
-ACTIVATIONS: dict[str, int] = {"": 0, "relu": 1, "silu": 2, "swish": 2, "gelu": 3}
-"""The activations that ``scale`` can apply, by their names in model configurations."""
+ACTIVATIONS: dict[str, int] = {
+    **{"": 0, "relu": 1, "silu": 2, "swish": 2, "gelu": 3},
+    **{"gelu_new": 4, "gelu_pytorch_tanh": 4},
+}
+"""The activations that the int8 products can apply, by their names in model configurations."""
+
+
+class Matrix(ctypes.Structure):
+    """``Matrix`` of ``matrix.h``."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("panels", "scales", "bias", "offsets")),
+        *((name, _SIZE) for name in ("inputs", "outputs", "activation", "level")),
+    )
+
+
+class Operation(ctypes.Structure):
+    """``Operation`` of ``program.c``."""
+
+    _fields_ = (
+        *((name, _SIZE) for name in ("code", "input", "output", "extra", "layer", "width")),
+        *((name, _POINTER) for name in ("first", "second")),
+        ("value", ctypes.c_double),
+    )
+
+
+class Run(ctypes.Structure):
+    """``Run`` of ``program.c``."""
+
+    _fields_ = (
+        ("operations", _POINTER),
+        *((name, _SIZE) for name in ("length", "rows")),
+        ("buffers", _POINTER * 8),
+        *((name, _POINTER) for name in ("scratch", "tokens", "positions", "entries", "counts", "numbers", "lengths")),
+        *((name, _SIZE) for name in ("sources", "heads", "width")),
+        *((name, _POINTER) for name in ("self_keys", "self_values", "cross_keys", "cross_values")),
+        *((name, _SIZE) for name in ("self_entries", "self_capacity", "cross_entries", "cross_capacity")),
+        ("spent", _POINTER),
+    )
 
 
 class Kernels:
-    """The compiled operators; see ``kernels.c`` for what each does."""
+    """The compiled operators; see the C sources for what each does.
+
+    ``level`` says which int8 products the processor has: 0 none that are exact and fast, 1 AVX512-VNNI, 2 AMX.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        for name, arguments in _SIGNATURES.items():
-            function = getattr(library, f"glossd_{name}")
-            function.argtypes, function.restype = arguments, None
+        for names, result in ((_SIGNATURES, None), (_COUNTS, _SIZE)):
+            for name, arguments in names.items():
+                function = getattr(library, f"glossd_{name}")
+                function.argtypes, function.restype = arguments, result
         self.attend = library.glossd_attend
         self.append = library.glossd_append
-        self.attend_bfloat = library.glossd_attend_bfloat
-        self.append_bfloat = library.glossd_append_bfloat
-        self.quantize = library.glossd_quantize
-        self.scale = library.glossd_scale
         self.add_norm = library.glossd_add_norm
         self.peak = library.glossd_peak
         self.top = library.glossd_top
+        self.pack = library.glossd_pack
+        self.multiply = library.glossd_multiply
+        self.run = library.glossd_run
+        self.scratch = library.glossd_scratch
+        self.attend_scratch = library.glossd_attend_scratch
+        self.level = int(library.glossd_level())
 
 
 @cache

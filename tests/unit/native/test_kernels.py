@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from glossd.models.quantized import Int8Linear, int8_is_fast, padded_rows
-from glossd.native import ACTIVATIONS, Kernels, load_kernels
+from glossd.native import Kernels, load_kernels
 from torch.nn import functional
 
 KERNELS = load_kernels()
@@ -71,25 +70,6 @@ def test_appending_writes_each_rows_own_position_only(kernels: Kernels) -> None:
     assert torch.equal(values[torch.arange(3), :, positions], projected[:, 16:].view(3, 2, 4))
 
 
-def test_rounding_puts_each_rows_largest_value_at_127(kernels: Kernels) -> None:
-    torch.manual_seed(2)
-    rows = torch.randn(7, 50) * torch.tensor([1e-8, 1e-3, 1, 10, 1e4, 0, 3])[:, None]
-    rounded, steps = torch.empty(7, 50, dtype=torch.int8), torch.empty(7)
-    kernels.quantize(rows.data_ptr(), rounded.data_ptr(), steps.data_ptr(), 7, 50)
-    assert rounded.abs().amax(1).tolist() == [127, 127, 127, 127, 127, 0, 127]
-    assert ((rounded * steps[:, None] - rows).abs() <= steps[:, None] * 0.5001).all()
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_scaling_applies_bias_and_activation(kernels: Kernels, activation: str) -> None:
-    torch.manual_seed(3)
-    functions = {"": lambda x: x, "relu": functional.relu, "gelu": functional.gelu}
-    sums, steps, bias = torch.randn(6, 90) * 40, torch.rand(6) / 4, torch.randn(90)
-    expected = functions.get(activation, functional.silu)(sums * steps[:, None] + bias)
-    kernels.scale(sums.data_ptr(), steps.data_ptr(), bias.data_ptr(), 6, 90, ACTIVATIONS[activation])
-    torch.testing.assert_close(sums, expected, atol=3e-6, rtol=3e-6)
-
-
 def test_the_sum_of_hidden_and_residual_is_normalised(kernels: Kernels) -> None:
     torch.manual_seed(4)
     hidden, residual, weight, bias = torch.randn(5, 48), torch.randn(5, 48), torch.randn(48), torch.randn(48)
@@ -140,33 +120,3 @@ def test_the_best_few_are_topk(kernels: Kernels, count: int) -> None:
     values, places = scores.topk(count)
     assert torch.equal(best, values)
     assert torch.equal(index, places)
-
-
-@pytest.mark.skipif(not int8_is_fast(), reason="this processor has no 8-bit products that sum exactly")
-@pytest.mark.parametrize("activation", ["", "relu", "swish"])
-def test_an_int8_map_gives_a_row_the_same_bits_in_any_company(kernels: Kernels, activation: str) -> None:
-    torch.manual_seed(5)
-    weight, bias = torch.randn(300, 96), torch.randn(300)
-    linear = Int8Linear.of(weight, bias, activation, kernels=kernels)
-    rows = torch.randn(70, 96)
-    together = linear(rows)
-    for size in (1, 2, 5, 33):
-        parts = torch.cat([linear(part) for part in rows.split(size)])
-        assert torch.equal(parts, together)
-
-
-@pytest.mark.skipif(not int8_is_fast(), reason="this processor has no 8-bit products that sum exactly")
-def test_an_int8_map_is_near_the_float_map_and_equal_to_its_pytorch_form(kernels: Kernels) -> None:
-    torch.manual_seed(6)
-    weight, bias, rows = torch.randn(64, 512), torch.randn(64), torch.randn(40, 512)
-    exact = functional.linear(rows, weight, bias)
-    ours = Int8Linear.of(weight, bias, kernels=kernels)(rows)
-    assert (ours - exact).norm() / exact.norm() < 0.02
-    torch.testing.assert_close(ours, Int8Linear.of(weight, bias)(rows), atol=2e-2, rtol=1e-3)
-
-
-def test_few_numbers_of_rows_are_multiplied_and_none_is_lost() -> None:
-    padded = [padded_rows(count) for count in range(1, 4097)]
-    assert all(count <= rows for count, rows in enumerate(padded, 1))
-    assert all(rows <= max(2 * count, count + 127) for count, rows in enumerate(padded, 1))
-    assert len(set(padded)) < 50
