@@ -163,6 +163,17 @@ async def test_draining_twice_does_no_harm(held: Serving) -> None:
     await held.server.drain()
 
 
+@pytest.mark.parametrize("begin", CALLS)
+async def test_a_call_that_comes_while_draining_is_told_so_and_counts_no_more(begin: type, held: Serving) -> None:
+    held.server.calls.refuse_more()
+    async with grpc.aio.insecure_channel(held.endpoint) as channel:
+        call = begin(ArticleServiceStub(channel))
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "shutting down" in await call.details()
+    assert held.server.calls.count == 0
+    assert held.work.tasks == []
+
+
 async def test_an_address_that_is_taken_is_named(held: Serving) -> None:
     port = int(held.endpoint.rpartition(":")[2])
     second = Server(ToyServices(), ServerSettings(port=port))  # type: ignore[arg-type]

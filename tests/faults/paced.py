@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from glossd.config import Settings
-from glossd.engine.engine import EngineLimits
+from glossd.engine.limits import EngineLimits
 from glossd.engine.pool import EnginePool
 from glossd.models.base import DecodeDefaults, ModelInfo
 from glossd.models.cache import CacheShape, KVCache

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,14 +131,14 @@ class ServerProcess:
                 return int(line.split()[1]) * 1024
         raise AssertionError("the kernel tells no peak")
 
-    def metrics(self) -> dict[str, float]:
-        """Every sample of its metrics endpoint by name, summed over labels."""
+    def metrics(self) -> defaultdict[str, float]:
+        """Every sample of its metrics endpoint by name, summed over labels; 0 for what there is not yet."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
-        samples: dict[str, float] = {}
+        samples: defaultdict[str, float] = defaultdict(float)
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                samples[sample.name] = samples.get(sample.name, 0.0) + sample.value
+                samples[sample.name] += sample.value
         return samples
 
     def at_rest(self) -> bool:

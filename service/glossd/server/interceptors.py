@@ -74,8 +74,10 @@ class _Inside:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> None:
-        for surround in self._surrounds:
-            await self._stack.enter_async_context(surround(self._call))
+        async with AsyncExitStack() as entering:  # what one of them raises passes through those around it
+            for surround in self._surrounds:
+                await entering.enter_async_context(surround(self._call))
+            self._stack = entering.pop_all()
 
     async def __aexit__(self, *failure: Any) -> bool | None:
         return await self._stack.__aexit__(*failure)
