@@ -45,6 +45,12 @@ def header_block(fields: Iterable[tuple[str, str]]) -> bytes:
     return b"".join(b"\0" + parts[index] + parts[index + 1] for index in range(0, len(parts), 2))
 
 
+def path_block(path: bytes) -> bytes:
+    """The header fields of a gRPC call to a path that need not be text."""
+    fields = [field for field in call_fields() if field[0] != ":path"]
+    return b"\0" + _number(5, 7) + b":path" + _number(len(path), 7) + path + header_block(fields)
+
+
 def call_fields(path: str = TRANSLATE, **changes: str) -> list[tuple[str, str]]:
     """The header fields of a gRPC call; a change of "" leaves a field out."""
     fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
@@ -65,9 +71,8 @@ def opening() -> bytes:
 
 @asynccontextmanager
 async def connected(endpoint: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A plain connection."""
-    host, _, port = endpoint.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    """A plain connection, once there is one to be had."""
+    reader, writer = await _connect(*endpoint.rpartition(":")[::2])
     try:
         yield reader, writer
     finally:
@@ -76,11 +81,20 @@ async def connected(endpoint: str) -> AsyncIterator[tuple[asyncio.StreamReader, 
             await writer.wait_closed()
 
 
+async def _connect(host: str, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Tries again for a moment: a server that takes its port up again does not listen meanwhile."""
+    for _ in range(100):
+        with contextlib.suppress(ConnectionRefusedError):
+            return await asyncio.open_connection(host, int(port))
+        await asyncio.sleep(0.05)
+    raise ConnectionRefusedError(f"nobody listens at {host}:{port}")
+
+
 async def send(endpoint: str, data: bytes, *, seconds: float = 0.05) -> bytes:
     """Send bytes on a connection of their own; what came back until it was closed or ``seconds`` passed in silence."""
     answer = b""
-    with contextlib.suppress(OSError, TimeoutError):
-        async with connected(endpoint) as (reader, writer):
+    async with connected(endpoint) as (reader, writer):
+        with contextlib.suppress(OSError, TimeoutError):
             writer.write(data)
             await asyncio.wait_for(writer.drain(), 10)
             while chunk := await asyncio.wait_for(reader.read(65536), seconds):
@@ -100,8 +114,7 @@ def broken(source: random.Random) -> bytes:
     if kind == 3:
         return opening() + b"".join(_random_frame(source) for _ in range(source.randint(1, 20)))
     if kind == 4:
-        path, *others = sorted(call_fields(), key=lambda field: field[0] != ":path")
-        return opening() + frame(HEADERS, END_HEADERS, 1, header_block([path]) + _spoiled(source, header_block(others)))
+        return opening() + frame(HEADERS, END_HEADERS, 1, _spoiled(source, header_block(call_fields())))
     start = opening() + frame(HEADERS, END_HEADERS, 1, header_block(call_fields(**_odd_fields(source))))
     if kind == 5:
         return start + frame(DATA, END_STREAM, 1, message(source.randbytes(source.randint(0, 300))))

@@ -85,7 +85,7 @@ async def test_too_little_memory_halves_the_batch_and_the_next_call_is_served(
     after = await codes_of(faulty.server.endpoint, 1, "After")
     failed += sum(code != "RESOURCE_EXHAUSTED" for code in none) + (after != ["OK"])
     seen.append(
-        f"room for none: {' and '.join(sorted(set(none)))}; SERVING again and the next call answered {1000 * took:.0f} ms after"
+        f"room for none: {' and '.join(sorted(set(none)))}; well again {1000 * took:.0f} ms after there was some"
     )
     results.record(16, tried=4 * count + 1, failed=failed, figure="; ".join(seen))
     assert failed == 0

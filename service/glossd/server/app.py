@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
@@ -16,7 +15,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from glossd.config import ServerSettings
-from glossd.errors import InvalidInputError
 from glossd.server.access import Guard, exposure
 from glossd.server.admission import AdmittedArticles, Permits
 from glossd.server.articles import Articles
@@ -34,6 +32,7 @@ from glossd.server.surrounds import (
 )
 from glossd.server.tls import server_credentials
 from glossd.server.tokens import Tokens
+from glossd.server.transport import Address, Transport
 from glossd.telemetry.metrics import Metrics
 from glossd.telemetry.traces import Traces
 from glossd.v1 import article_service_pb2, model_service_pb2
@@ -57,15 +56,6 @@ LAST_ANSWERS_SECONDS = 1.0
 LAST_WORDS_SECONDS = 5.0  # for handlers to clean up after their calls have been cut
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen, and the setting that says so."""
-
-    setting: str
-    host: str
-    port: int
-
-
 class Server:
     """One gRPC server over one set of services. Belongs to the event loop that starts it."""
 
@@ -81,8 +71,8 @@ class Server:
         self._settings = settings
         self._metrics = metrics or Metrics()
         self._traces = traces
-        self._server: grpc.aio.Server | None = None
-        self._probe_server: grpc.aio.Server | None = None
+        self._transport: Transport | None = None
+        self._probes: Transport | None = None
         self._watching: asyncio.Task[None] | None = None
         self.calls = CallsInFlight()
         self.permits = Permits(settings.max_calls_in_flight)
@@ -96,17 +86,20 @@ class Server:
         """
         settings = self._settings
         credentials = server_credentials(settings)
-        self._server = grpc.aio.server(interceptors=self._interceptors(), options=server_options(settings))
-        self._register(self._server)
-        port = _bind(self._server, Address("server.port", settings.host, settings.port), credentials)
+        interceptors = self._interceptors()
+
+        def build() -> grpc.aio.Server:
+            server = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
+            self._register(server)
+            return server
+
+        self._transport = Transport(build, Address("server.port", settings.host, settings.port), credentials)
+        port = await self._transport.start()
         if settings.health_port >= 0:
-            self._probe_server = grpc.aio.server(options=server_options(settings))
-            health_pb2_grpc.add_HealthServicer_to_server(self.health, self._probe_server)
             address = Address("server.health_port", settings.health_host, settings.health_port)
-            self.health_port = _bind(self._probe_server, address, None)
-            await self._probe_server.start()
+            self._probes = Transport(self._build_probes, address)
+            self.health_port = await self._probes.start()
             _log.info("answering health checks", extra={"host": settings.health_host, "port": self.health_port})
-        await self._server.start()
         self._watching = asyncio.create_task(self.health.watch(), name="watch health")
         security = {"tls": credentials is not None, "tokens": bool(settings.token_file)}
         _log.info("listening", extra={"host": settings.host, "port": port, **security})
@@ -139,6 +132,12 @@ class Server:
         )
         return [guard, ours, standard]
 
+    def _build_probes(self) -> grpc.aio.Server:
+        """What answers health checks and nothing else."""
+        server = grpc.aio.server(options=server_options(self._settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        return server
+
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
         limits = Limits(settings.max_characters, settings.max_documents)
@@ -158,7 +157,7 @@ class Server:
         Returns when every handler has returned. Harmless when repeated.
         """
         self.health.close()
-        if self._server is None or self._watching is None:
+        if self._transport is None or self._watching is None:
             self.calls.refuse_more()
             return
         self._watching.cancel()
@@ -168,36 +167,26 @@ class Server:
         if settings.drain_notice_seconds:
             await asyncio.wait({hurried}, timeout=settings.drain_notice_seconds)
         self.calls.refuse_more()
-        await self._stop(self._server, hurried)
-        if self._probe_server is not None:
-            await self._probe_server.stop(0)
+        await self._stop(self._transport, hurried)
+        if self._probes is not None:
+            await self._probes.stop(0)
         # grpc answers before the handlers it has cut are through with their cleaning up.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.calls.wait_until_idle()
         _log.info("drained", extra={"calls": self.calls.count})
 
-    async def _stop(self, server: grpc.aio.Server, hurried: asyncio.Task[bool]) -> None:
+    async def _stop(self, transport: Transport, hurried: asyncio.Task[bool]) -> None:
         """Waits for the calls in flight, for as long as they get, and stops the transport."""
-        stopping = asyncio.create_task(server.stop(self._settings.drain_seconds), name="drain")
+        stopping = asyncio.create_task(transport.stop(self._settings.drain_seconds), name="drain")
         idle = asyncio.create_task(self.calls.wait_until_idle(), name="wait for calls")
         await asyncio.wait({stopping, idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
         # What is left when our own calls are done are watchers of the health and the like, which never end; the
         # last answers may still be on their way.
-        await server.stop(0 if hurried.done() else LAST_ANSWERS_SECONDS)
+        await transport.stop(0 if hurried.done() else LAST_ANSWERS_SECONDS)
         await stopping
         for waiting in (idle, hurried):
             waiting.cancel()
-
-
-def _bind(server: grpc.aio.Server, address: Address, credentials: grpc.ServerCredentials | None) -> int:
-    """Listens there and answers the port."""
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    target = f"{host}:{address.port}"
-    try:
-        return server.add_secure_port(target, credentials) if credentials else server.add_insecure_port(target)
-    except RuntimeError as error:
-        raise InvalidInputError(address.setting, f"cannot listen on {target}; is it taken?") from error
 
 
 def request_descriptors(services: Iterable[ServiceDescriptor]) -> Mapping[str, Descriptor]:

@@ -1,0 +1,103 @@
+"""One port that is listened on for as long as it should be. What is served there is built by who asks for it.
+
+A call whose path is not UTF-8 ends the accepting loop of ``grpc.aio`` (seen in 1.85), and with it the listening: one
+connection could silence a server for good. Calls under way are not touched by it. So the port is taken up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+
+from glossd.errors import InvalidInputError
+
+_log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+RETIRED_SECONDS = 300.0  # for the calls of a server that has stopped accepting
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen, and the setting that says so."""
+
+    setting: str
+    host: str
+    port: int
+
+
+class Transport:
+    """Listens at ``address`` with servers from ``build``, one at a time. Belongs to the event loop that starts it."""
+
+    def __init__(
+        self, build: Callable[[], grpc.aio.Server], address: Address, credentials: grpc.ServerCredentials | None = None
+    ) -> None:
+        self._build = build
+        self._address = address
+        self._credentials = credentials
+        self._server: grpc.aio.Server | None = None
+        self._retired: dict[asyncio.Task[None], grpc.aio.Server] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listens and answers its port. Raises ``InvalidInputError`` when the address cannot be had."""
+        server, port = await self._listen(self._address.port)
+        self._watching = asyncio.create_task(self._watch(server, port), name=f"watch {self._address.setting}")
+        return port
+
+    async def _listen(self, port: int) -> tuple[grpc.aio.Server, int]:
+        server = self._build()
+        taken = _bind(server, self._address, port, self._credentials)
+        self._server = server  # it is stopped with the rest from here on
+        await server.start()
+        return server, taken
+
+    async def _watch(self, server: grpc.aio.Server, port: int) -> None:
+        """Takes the port up again whenever its server has stopped accepting, for ever."""
+        while True:
+            try:
+                while await server.wait_for_termination(timeout=LOOK_SECONDS):
+                    pass
+                return  # it was stopped as it should be
+            except Exception as error:  # what ended its loop
+                _log.error("the port is taken up again", extra={"port": port, "error": type(error).__name__})
+            self._retire(server)
+            server = await self._take_up(port)
+
+    def _retire(self, server: grpc.aio.Server) -> None:
+        """Its calls go on to their end, without new ones."""
+        task = asyncio.create_task(server.stop(RETIRED_SECONDS), name=f"retire {self._address.setting}")
+        self._retired[task] = server
+        task.add_done_callback(self._retired.pop)
+
+    async def _take_up(self, port: int) -> grpc.aio.Server:
+        while True:
+            try:
+                server, _ = await self._listen(port)
+            except InvalidInputError as error:
+                _log.error("the port is not free", extra={"port": port, "error": type(error).__name__})
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                return server
+
+    async def stop(self, grace: float) -> None:
+        """Accepts no more, gives calls under way ``grace`` seconds and cuts the rest. Again, with less, hurries."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        servers = [*self._retired.values(), *([self._server] if self._server else [])]
+        await asyncio.gather(*(server.stop(grace) for server in servers), *self._retired)
+
+
+def _bind(server: grpc.aio.Server, address: Address, port: int, credentials: grpc.ServerCredentials | None) -> int:
+    """Listens there and answers the port."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    target = f"{host}:{port}"
+    try:
+        return server.add_secure_port(target, credentials) if credentials else server.add_insecure_port(target)
+    except RuntimeError as error:
+        raise InvalidInputError(address.setting, f"cannot listen on {target}; is it taken?") from error
