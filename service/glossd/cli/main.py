@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from glossd import __version__
-from glossd.cli import article, demo, health, metrics, models, serve, settings
+from glossd.cli import article, demo, health, metrics, models, serve, settings, top
 from glossd.errors import GlossdError, InvalidInputError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -47,6 +47,7 @@ models.register(app)
 health.register(app)
 settings.register(app)
 metrics.register(app)
+top.register(app)
 demo.register(app)
 
 

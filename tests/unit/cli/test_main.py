@@ -18,7 +18,7 @@ def test_the_version_is_the_package_s(run: Run) -> None:
     assert run("--version").out == f"glossd {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["digest", "summarize", "translate", "serve", "health", "demo"])
+@pytest.mark.parametrize("command", ["digest", "summarize", "translate", "serve", "health", "demo", "metrics", "top"])
 def test_every_command_explains_itself_with_an_example(run: Run, command: str) -> None:
     ran = run(command, "--help")
     assert ran.code == 0
