@@ -17,6 +17,7 @@ from training.augment import Augmenter
 from training.sources import (
     AUTHORED,
     LEXICON,
+    NEWS_SENTENCES,
     SOURCES,
     Article,
     Pair,
@@ -30,6 +31,7 @@ from training.store import Epoch, write_epoch
 from training.vocabulary import Vocabulary, build_vocabulary, load_vocabulary, train_piece_model
 
 MAX_PIECES = 110
+_DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def read_corpus(settings: PrepareSettings) -> Corpus:
     pairs: dict[str, list[Pair]] = {
         AUTHORED: [pair for article in kept for pair in article.pairs()],
         LEXICON: [Pair(term.source, term.target) for term in terms],
+        NEWS_SENTENCES: read_tsv(_DATA / f"{NEWS_SENTENCES}.tsv"),
     }
     development = {AUTHORED: [pair for article in held for pair in article.pairs()]}
     for source in SOURCES:
@@ -82,7 +85,7 @@ def piece_training_texts(corpus: Corpus, rng: random.Random, limit: int = 30_000
     """The texts the piece models are trained on: news and names in full and repeated, at most `limit` of the rest."""
     texts: list[Pair] = []
     for name, pairs in corpus.pairs.items():
-        if name in (AUTHORED, "news_commentary_10k"):
+        if name in (AUTHORED, NEWS_SENTENCES, "news_commentary_10k"):
             texts += pairs * 3
         elif name == "lctt_cc":
             texts += rng.sample(pairs, min(2 * limit, len(pairs)))
@@ -126,7 +129,7 @@ def draw_epoch(corpus: Corpus, rng: random.Random, *, news: bool) -> list[Pair]:
         pairs = corpus.pairs.get(source.name, [])
         share = source.news_share if news else source.share
         chosen = pairs * int(share) + rng.sample(pairs, round(len(pairs) * (share - int(share))))
-        newslike = source.name in (AUTHORED, "news_commentary_10k")
+        newslike = source.name in (AUTHORED, NEWS_SENTENCES, "news_commentary_10k")
         drawn += augmenter.vary(chosen, rate=0.5 if newslike else 0.15)
     drawn += augmenter.joined(corpus.articles, count=len(corpus.articles) * (8 if news else 6))
     drawn += augmenter.synthetic(count=max(20, len(drawn) // 25))
