@@ -31,7 +31,7 @@ from training.store import Epoch, write_epoch
 from training.vocabulary import Vocabulary, build_vocabulary, load_vocabulary, train_piece_model
 
 MAX_PIECES = 110
-_DATA = Path(__file__).parent / "data"
+_OWN_SENTENCES = Path(__file__).parent / "data" / f"{NEWS_SENTENCES}.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class PrepareSettings:
     news_epochs: int = 3
     seed: int = 1
     vocabulary: Path | None = None
+    sentences: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def read_corpus(settings: PrepareSettings) -> Corpus:
     pairs: dict[str, list[Pair]] = {
         AUTHORED: [pair for article in kept for pair in article.pairs()],
         LEXICON: [Pair(term.source, term.target) for term in terms],
-        NEWS_SENTENCES: read_tsv(_DATA / f"{NEWS_SENTENCES}.tsv"),
+        NEWS_SENTENCES: read_tsv(settings.sentences) if settings.sentences else [],
     }
     development = {AUTHORED: [pair for article in held for pair in article.pairs()]}
     for source in SOURCES:
@@ -197,6 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.prepare", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"), help="folder of NAME.tsv.xz")
     parser.add_argument("--authored", type=Path, default=Path("../shared/authored"), help="articles and lexicon")
+    parser.add_argument("--sentences", type=Path, default=_OWN_SENTENCES, help="news sentences of this project")
     parser.add_argument("--work", type=Path, default=Path(".train"), help="where everything is written")
     parser.add_argument("--source-size", type=int, default=8000, help="pieces of the source model")
     parser.add_argument("--target-size", type=int, default=9000, help="pieces of the target model, bytes included")
