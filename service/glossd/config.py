@@ -83,7 +83,10 @@ class EngineSettings(_Part):
         default=0.125, ge=0, le=0.9, description="Share of rows and queue that BULK work leaves to INTERACTIVE work."
     )
     hang_seconds: float = Field(
-        default=5.0, ge=0.1, le=3600, description="Health turns NOT_SERVING when a step takes longer."
+        default=5.0,
+        ge=0.1,
+        le=3600,
+        description="Health turns NOT_SERVING when a step takes longer, and four times longer than usual.",
     )
     exit_seconds: float = Field(
         default=60.0, ge=0, le=86_400, description="The process ends when an engine is unwell for longer; 0 for never."

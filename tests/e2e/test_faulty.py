@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,18 @@ def test_a_hang_that_does_not_end_ends_the_process_with_an_error(start: Start) -
         assert code_of(client) == "UNAVAILABLE"
     assert server.exit_code() == 1
     assert "has not moved for" in str(server.entries("engine given up")[0])
+
+
+def test_a_process_that_was_stopped_and_continued_has_not_hung(start: Start) -> None:
+    server = start("engine.workers=1", "engine.hang_seconds=0.5", "engine.exit_seconds=0.5")
+    with Client(server.endpoint) as client:
+        good = translate(client)
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)  # longer than a hang takes to end the process
+        server.process.send_signal(signal.SIGCONT)
+        assert client.health() == "SERVING"
+        assert translate(client) == good
+    assert not server.entries("engine given up")
 
 
 def test_sigterm_ends_the_process_while_its_engine_hangs(start: Start) -> None:

@@ -72,7 +72,7 @@ class Engine:
         self._closing = False
         self._death: BaseException | None = None
         self._cancelled = self._expired = self._shared = self._cached = 0
-        self.beats = 0
+        self.beats = self.expected_ns = 0
         self.first_answered: GenerationRequest | None = None
         self._beat_ns = self._sweep_due_ns = time.monotonic_ns()
         self._abandoned = threading.Event()
@@ -190,10 +190,13 @@ class Engine:
             self._admitted[sequence] = None
         try:
             for batch in batches:
+                padded_tokens = len(batch) * max(sequence.length for sequence in batch)
+                self.expected_ns = self._runner.counters.expected_encode_ns(padded_tokens)
                 self._runner.admit(batch)
                 self._beat()
                 for sequence in batch:
                     sequence.encoded_ns = self._beat_ns
+            self.expected_ns = self._runner.counters.expected_step_ns()
             finished = self._runner.step() if self._runner.live else []
         except Exception as error:
             self._recover(error)

@@ -21,6 +21,14 @@ class StepCounters:
     encode_ns: int = 0
     decode_ns: int = 0
 
+    def expected_encode_ns(self, padded_tokens: int) -> int:
+        """How long an encoder run of so many tokens should take, by those before it; 0 before the first."""
+        return self.encode_ns * padded_tokens // self.padded_source_tokens if self.padded_source_tokens else 0
+
+    def expected_step_ns(self) -> int:
+        """The same for a decode step."""
+        return self.decode_ns // self.steps if self.steps else 0
+
 
 @dataclass(frozen=True, slots=True)
 class EngineStatistics:

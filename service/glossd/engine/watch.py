@@ -21,6 +21,8 @@ from glossd.types import Generation
 _log = logging.getLogger(__name__)
 
 LONGEST_TICK_SECONDS = 1.0
+USUAL_TIMES = 4.0
+"""A call of the model may take so many times as long as its size lets expect from those before it."""
 
 OnDeath = Callable[[BaseException], None]
 
@@ -58,8 +60,9 @@ class Post:
         """What is wrong, or "" when all is well."""
         if self._lost or not self.engine.alive:
             return "its engine has died"
-        if self._silent_seconds >= self._limits.hang_seconds:
-            return f"its engine has not moved for {self._silent_seconds:.1f} s"
+        patience = max(self._limits.hang_seconds, USUAL_TIMES * self.engine.expected_ns / 1e9)
+        if self._silent_seconds >= patience:
+            return f"its engine has not moved for {self._silent_seconds:.1f} s; the limit is {patience:.1f} s"
         if self.engine.failing:
             return f"its last {FAILURES_IN_A_ROW} segments failed"
         return "its engine was started again and has not answered its test" if self._unproven else ""

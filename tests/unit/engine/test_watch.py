@@ -93,6 +93,24 @@ def test_an_engine_that_hangs_is_unwell_and_well_again_when_it_moves() -> None:
     pool.close()
 
 
+def test_a_call_that_is_as_slow_as_those_before_it_is_no_hang() -> None:
+    faults = Faults()
+    pool = pool_of(faults)
+    engine = pool._posts[0].engine
+    answers(pool, 5, 6)
+    counters = engine._runner.counters
+    counters.decode_ns += counters.steps * 10**12  # steps used to take a quarter of an hour
+    faults.set("hang")
+    waiting = pool.submit(echo_request([7, 8]))
+    beats = engine.beats
+    wait_until(lambda: pool._posts[0]._silent_seconds > 5 * LIMITS.hang_seconds)
+    assert engine.beats <= beats + 2
+    assert pool.alive
+    faults.set("none")
+    waiting.result(30)
+    pool.close()
+
+
 def test_an_idle_engine_is_well() -> None:
     pool = pool_of(Faults())
     post = pool._posts[0]
