@@ -44,7 +44,14 @@ class ServerSettings(_Part):
     max_message_bytes: int = Field(default=16 << 20, ge=1024, le=1 << 30, description="Largest request message.")
     max_characters: int = Field(default=1_000_000, ge=1, description="Longest document.")
     max_documents: int = Field(default=64, ge=1, le=10_000, description="Most documents in one Translate call.")
-    max_calls_in_flight: int = Field(default=256, ge=1, description="Calls served at once; more are refused.")
+    max_tokens: int = Field(default=400_000, ge=1, description="Most source tokens of one document.")
+    max_calls_in_flight: int = Field(default=256, ge=1, description="Articles worked on at once; more are refused.")
+    max_tokens_in_flight: int = Field(
+        default=2_000_000, ge=1, description="Source tokens, estimated, of the articles worked on; more are refused."
+    )
+    max_memory_bytes: int = Field(
+        default=4 << 30, ge=1 << 20, description="Memory, estimated, of the articles worked on; more are refused."
+    )
     drain_seconds: float = Field(default=30.0, ge=0, description="Time that calls in flight get at shutdown.")
     drain_notice_seconds: float = Field(
         default=0.0, ge=0, description="Time between NOT_SERVING and the end of new calls at shutdown."

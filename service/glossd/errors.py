@@ -10,6 +10,7 @@ The tree::
     ├── ModelLoadingError            UNAVAILABLE          retry
     ├── ModelFilesError              FAILED_PRECONDITION  a checkpoint that must not be served
     ├── OverloadedError              RESOURCE_EXHAUSTED   retry after the given time
+    ├── RequestTooLargeError         RESOURCE_EXHAUSTED   one request alone exceeds what the server may hold
     ├── DrainingError                UNAVAILABLE          retry elsewhere
     ├── DeadlineError                DEADLINE_EXCEEDED
     ├── UnauthenticatedError         UNAUTHENTICATED      no token, or one that is not known
@@ -94,6 +95,13 @@ class OverloadedError(GlossdError):
     def __init__(self, message: str, *, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class RequestTooLargeError(GlossdError):
+    """One request alone would take more than the server may hold; it can be sent in parts."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "REQUEST_TOO_LARGE"
 
 
 class DrainingError(GlossdError):

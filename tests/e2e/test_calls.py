@@ -227,7 +227,7 @@ async def test_more_articles_than_allowed_are_refused_at_once() -> None:
         assert status_to_error(status_of(error)).retry_after_seconds == 1.0
         toy.work.release.set()
         await held
-        assert toy.server.permits.in_flight == 0
+        assert toy.server.budget.used.documents == 0
 
 
 async def test_a_bulk_stream_waits_for_room_instead_of_being_refused() -> None:

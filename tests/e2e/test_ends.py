@@ -61,7 +61,7 @@ async def test_a_cancelled_call_stops_its_tasks(begin: type, held: Serving) -> N
         call.cancel()
         await held.work.stopped.wait()
     await held.server.calls.wait_until_idle()
-    assert held.server.permits.in_flight == 0
+    assert held.server.budget.used.documents == 0
 
 
 @pytest.mark.parametrize("begin", CALLS)

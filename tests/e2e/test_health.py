@@ -9,6 +9,7 @@ import grpc
 import pytest
 from glossd.config import ServerSettings
 from glossd.server.app import SERVICE_NAMES, Server
+from glossd.server.budget import Load
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.serving import Serving, ToyServices, dying_hub, serving
@@ -92,5 +93,5 @@ async def test_a_death_is_told_to_who_watches_without_being_asked() -> None:
 
 async def test_health_is_answered_while_every_place_is_taken() -> None:
     async with serving(max_calls_in_flight=1) as toy:
-        with toy.server.permits.hold():
+        with toy.server.budget.hold(Load(1)):
             assert await asyncio.gather(*(status_of(toy.endpoint) for _ in range(20))) == [Status.SERVING] * 20

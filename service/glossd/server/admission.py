@@ -1,98 +1,74 @@
-"""How many articles are worked on at once, and a servicer around the servicer that holds calls to it."""
+"""A servicer around the article servicer that holds calls to a budget. What the budget is: ``budget``."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractContextManager, aclosing
 
-from glossd.errors import OverloadedError
 from glossd.server.articles import Articles
+from glossd.server.budget import Budget, Load
 from glossd.server.errors import Context
+from glossd.server.estimate import Estimator
+from glossd.types import Priority
 from glossd.v1 import article_service_pb2 as articles
+from glossd.v1 import common_pb2 as common
 from glossd.v1.article_service_pb2_grpc import ArticleServiceServicer
 
-RETRY_AFTER_SECONDS = 1.0
-BULK_SHARE = 0.5
+AnyRequest = (
+    articles.DigestRequest | articles.StreamDigestRequest | articles.SummarizeRequest | articles.TranslateRequest
+)
 
 
-class Permits:
-    """Counts articles in flight. Calls beyond ``limit`` are refused at once; bulk streams wait, in a share of theirs.
+class StreamLoads:
+    """What one bulk stream holds: each question's load from when it is read until it is answered."""
 
-    A call that alone exceeds the limit is let in when nothing else is there.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._in_flight = 0
-        self._bulk = asyncio.Semaphore(max(1, int(limit * BULK_SHARE)))
-
-    @property
-    def in_flight(self) -> int:
-        """Articles of plain calls that are being worked on."""
-        return self._in_flight
-
-    @contextmanager
-    def hold(self, articles: int = 1) -> Iterator[None]:
-        """Admits that many articles while inside. Raises ``OverloadedError`` when there is no room."""
-        if self._in_flight and self._in_flight + articles > self._limit:
-            message = f"{self._in_flight:,} articles are in flight; the limit is {self._limit:,}"
-            raise OverloadedError(message, retry_after_seconds=RETRY_AFTER_SECONDS)
-        self._in_flight += articles
-        try:
-            yield
-        finally:
-            self._in_flight -= articles
-
-    def stream(self) -> StreamPermits:
-        """The permits of one bulk stream."""
-        return StreamPermits(self._bulk)
-
-
-class StreamPermits:
-    """The permits that one bulk stream holds: it takes one per question and gives one back per answer."""
-
-    def __init__(self, free: asyncio.Semaphore) -> None:
-        self._free = free
-        self._held = 0
+    def __init__(self, budget: Budget, estimator: Estimator) -> None:
+        self._budget = budget
+        self._estimator = estimator
+        self._held: defaultdict[str, deque[Load]] = defaultdict(deque)
 
     async def admit(
         self, requests: AsyncIterator[articles.BulkDigestRequest]
     ) -> AsyncGenerator[articles.BulkDigestRequest, None]:
         """The requests, each as soon as there is room for it. Waiting here stops the sender, not the server."""
         async for request in requests:
-            await self._free.acquire()
-            self._held += 1
+            load = self._estimator.load([request.request.document], request.request.decode)
+            await self._budget.wait(load)
+            self._held[request.key].append(load)
             yield request
 
-    def give_back(self, count: int = 1) -> None:
-        """That many are done."""
-        for _ in range(count):
-            self._held -= 1
-            self._free.release()
+    def give_back(self, key: str) -> None:
+        """The question with that key, or one of those with it, is answered."""
+        self._budget.give_back(self._held[key].popleft(), Priority.BULK)
+        if not self._held[key]:
+            del self._held[key]
 
     def close(self) -> None:
         """Gives back whatever is still held."""
-        self.give_back(self._held)
+        for key, loads in list(self._held.items()):
+            for _ in range(len(loads)):
+                self.give_back(key)
 
 
 class AdmittedArticles(ArticleServiceServicer):
-    """``Articles``, held to ``permits``."""
+    """``Articles``, held to ``budget``."""
 
-    def __init__(self, inner: Articles, permits: Permits) -> None:
+    def __init__(self, inner: Articles, budget: Budget, estimator: Estimator) -> None:
         self._inner = inner
-        self._permits = permits
+        self._budget = budget
+        self._estimator = estimator
 
     async def Digest(self, request: articles.DigestRequest, context: Context) -> articles.DigestResponse:
         """One article."""
-        with self._permits.hold():
+        with self._hold([request.document], request):
             return await self._inner.Digest(request, context)
 
     async def StreamDigest(
         self, request: articles.StreamDigestRequest, context: Context
     ) -> AsyncGenerator[articles.StreamDigestResponse, None]:
         """One article."""
-        with self._permits.hold():
+        with self._hold([request.document], request):
             async with aclosing(self._inner.StreamDigest(request, context)) as events:
                 async for event in events:
                     yield event
@@ -101,23 +77,23 @@ class AdmittedArticles(ArticleServiceServicer):
         self, requests: AsyncIterator[articles.BulkDigestRequest], context: Context
     ) -> AsyncGenerator[articles.BulkDigestResponse, None]:
         """As many articles as come, each when there is room."""
-        permits = self._permits.stream()
+        loads = StreamLoads(self._budget, self._estimator)
         try:
-            async with aclosing(self._inner.BulkDigest(permits.admit(requests), context)) as answers:
+            async with aclosing(self._inner.BulkDigest(loads.admit(requests), context)) as answers:
                 async for answer in answers:
-                    permits.give_back()
+                    loads.give_back(answer.key)
                     yield answer
         finally:
-            permits.close()
+            loads.close()
 
     async def Summarize(self, request: articles.SummarizeRequest, context: Context) -> articles.SummarizeResponse:
         """As many articles as there are documents."""
-        with self._permits.hold(len(request.documents)):
+        with self._hold(request.documents, request):
             return await self._inner.Summarize(request, context)
 
     async def Translate(self, request: articles.TranslateRequest, context: Context) -> articles.TranslateResponse:
         """As many articles as there are documents."""
-        with self._permits.hold(len(request.documents)):
+        with self._hold(request.documents, request):
             return await self._inner.Translate(request, context)
 
     async def DetectLanguage(
@@ -125,3 +101,9 @@ class AdmittedArticles(ArticleServiceServicer):
     ) -> articles.DetectLanguageResponse:
         """Not counted: it is quick and needs no model."""
         return await self._inner.DetectLanguage(request, context)
+
+    def _hold(self, documents: Sequence[common.Document], request: AnyRequest) -> AbstractContextManager[None]:
+        """Room for these documents; an unknown priority is refused later, by its field."""
+        bulk = request.options.priority == common.PRIORITY_BULK
+        load = self._estimator.load(documents, request.decode)
+        return self._budget.hold(load, Priority.BULK if bulk else Priority.INTERACTIVE)

@@ -16,9 +16,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from glossd.config import ServerSettings
 from glossd.server.access import Guard, exposure
-from glossd.server.admission import AdmittedArticles, Permits
+from glossd.server.admission import AdmittedArticles
 from glossd.server.articles import Articles
+from glossd.server.budget import Budget, Load
 from glossd.server.checks import Limits
+from glossd.server.estimate import Estimator
 from glossd.server.health import Health
 from glossd.server.interceptors import Surrounding
 from glossd.server.models import Models
@@ -75,7 +77,8 @@ class Server:
         self._probes: Transport | None = None
         self._watching: asyncio.Task[None] | None = None
         self.calls = CallsInFlight()
-        self.permits = Permits(settings.max_calls_in_flight)
+        most = Load(settings.max_calls_in_flight, settings.max_tokens_in_flight, settings.max_memory_bytes)
+        self.budget = Budget(most)
         self.health = Health(services.hub, SERVICE_NAMES)
         self.health_port = -1
 
@@ -140,8 +143,9 @@ class Server:
 
     def _register(self, server: grpc.aio.Server) -> None:
         settings = self._settings
-        limits = Limits(settings.max_characters, settings.max_documents)
-        articles = AdmittedArticles(Articles(self._services, limits), self.permits)
+        limits = Limits(settings.max_characters, settings.max_documents, settings.max_tokens)
+        estimator = Estimator(self._services.hub)
+        articles = AdmittedArticles(Articles(self._services, limits), self.budget, estimator)
         add_ArticleServiceServicer_to_server(articles, server)
         add_ModelServiceServicer_to_server(Models(self._services.hub), server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)

@@ -27,6 +27,7 @@ class Limits:
 
     max_characters: int = 1_000_000
     max_documents: int = 64
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def digest_task(request: AnyDigestRequest, limits: Limits, *, deadline_ns: int |
         translation_model=checks.check_name("translation_model", request.translation_model),
         translate_body=not request.translation.omit_body,
         decode=decode_options(request.decode),
-        options=request_options(request.options, deadline_ns),
+        options=request_options(request.options, limits, deadline_ns),
     )
 
 
@@ -63,7 +63,7 @@ def summarize_settings(
         summary=summary_options(request.summary),
         model=checks.check_name("model", request.model),
         decode=decode_options(request.decode),
-        options=request_options(request.options, deadline_ns),
+        options=request_options(request.options, limits, deadline_ns),
     )
 
 
@@ -79,7 +79,7 @@ def translate_settings(
         target_language_code=target,
         model=checks.check_name("model", request.model),
         decode=decode_options(request.decode),
-        options=request_options(request.options, deadline_ns),
+        options=request_options(request.options, limits, deadline_ns),
     )
 
 
@@ -150,7 +150,7 @@ def decode_options(message: common.DecodeOptions) -> DecodeOptions:
     return decode
 
 
-def request_options(message: common.RequestOptions, deadline_ns: int | None) -> RequestOptions:
+def request_options(message: common.RequestOptions, limits: Limits, deadline_ns: int | None) -> RequestOptions:
     """Scheduling and terms."""
     checks.check_count("options.glossary", message.glossary, least=0, most=checks.MOST_TERMS)
     checks.check_count("options.do_not_translate", message.do_not_translate, least=0, most=checks.MOST_TERMS)
@@ -173,6 +173,7 @@ def request_options(message: common.RequestOptions, deadline_ns: int | None) -> 
         ),
         deadline_ns=deadline_ns,
         caller=current_caller(),
+        max_tokens=limits.max_tokens,
     )
 
 

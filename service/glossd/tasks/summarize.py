@@ -15,6 +15,7 @@ from glossd.tasks.params import check_decode_options
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import usage_of
 from glossd.tasks.served import ModelTask, ServedModel
+from glossd.tasks.tokens import check_tokens
 from glossd.telemetry.calls import current_call
 from glossd.telemetry.metrics import Metrics
 from glossd.text import extractive
@@ -76,6 +77,7 @@ class Summarizer:
             return await asyncio.to_thread(_extract, reading, settings)
         with self._hub.lease(ModelTask.SUMMARIZATION, source=language, target=language, name=settings.model) as model:
             check_decode_options(settings.decode, model)
+            await asyncio.to_thread(check_tokens, reading.document, settings.options.max_tokens, model)
             with Flight(model.generator, settings.options, self._metrics) as flight:
                 run = AbstractRun(model, language, settings.decode, settings.summary, flight)
                 try:

@@ -21,6 +21,7 @@ from glossd.tasks.plan import Direction, Planner
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import Separators, assemble, segment_result
 from glossd.tasks.served import ModelTask, ServedModel
+from glossd.tasks.tokens import check_tokens
 from glossd.telemetry.calls import current_call
 from glossd.telemetry.metrics import Metrics, Stage
 from glossd.text.document import Segment
@@ -93,6 +94,7 @@ class Translator:
         )
         with current_call().span("translate"), lease as model:
             check_decode_options(settings.decode, model)
+            await asyncio.to_thread(check_tokens, reading.document, settings.options.max_tokens, model)
             outcomes: list[Outcome] = []
             separators = await asyncio.to_thread(Separators, reading.document, direction.target)
             end = 0
