@@ -276,6 +276,22 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class AlignmentRequest:
+    """A source and what a model made of it, both with their special tokens; the start token is the decoder's first."""
+
+    source_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    decoder_start_token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """``weights[t][s]``: how much of its attention the decoder gave source token s to write token t. Rows sum to 1."""
+
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LanguagePair:
     """A direction that some model serves."""
 

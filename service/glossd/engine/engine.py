@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import chain
@@ -14,6 +14,7 @@ from itertools import chain
 import torch
 
 from glossd.decoding.search import Hypothesis
+from glossd.engine.alignment import AlignmentQueue
 from glossd.engine.answers import Key, Recent, generation_of
 from glossd.engine.intake import Intake
 from glossd.engine.limits import EngineLimits as EngineLimits
@@ -64,6 +65,7 @@ class Engine:
         self._recovery = Recovery(self._limits.rows)
         self._admitted: dict[Sequence, None] = {}
         self._lock = threading.Condition()
+        self.alignments = AlignmentQueue(model, self._device, self._lock, self._refuse_if_stopped)
         self._inbox: list[Sequence] = []
         self._inbox_tokens = 0
         self._unanswered: set[Sequence] = set()
@@ -183,6 +185,7 @@ class Engine:
         """One turn of the loop; false when closed and nothing is left."""
         if not self._receive():
             return False
+        self.alignments.run()
         now_ns = time.monotonic_ns()
         self._discard(now_ns)
         batches = [wanted for batch in self._joining(now_ns) if (wanted := self._still_wanted(batch, now_ns))]
@@ -260,8 +263,9 @@ class Engine:
 
     def _receive(self) -> bool:
         """Move the inbox to the queue; sleep while there is nothing to do, with a beat now and then."""
+        queues: tuple[Sized, ...] = (self._waiting, self._recovery, self.alignments)
         with self._lock:
-            while not (self._inbox or len(self._waiting) or len(self._recovery) or self._runner.live):
+            while not (self._inbox or self._runner.live or any(map(len, queues))):
                 if self._closing or self._death is not None:
                     return False
                 self._lock.wait(min(IDLE_BEAT_SECONDS, self._limits.hang_seconds / 4))
@@ -341,6 +345,7 @@ class Engine:
             self._unanswered.clear()
             self._inbox.clear()
             self._in_flight.clear()
+            self.alignments.fail(EngineDeadError("the engine has died or hangs"))
         for sequence in waiting:
             dead = EngineDeadError("the engine has died or hangs")
             dead.__cause__ = error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Protocol
 
-from glossd.types import Generation, GenerationRequest
+from glossd.types import Alignment, AlignmentRequest, Generation, GenerationRequest
 
 
 class Generator(Protocol):
@@ -21,4 +21,14 @@ class Generator(Protocol):
 
     def close(self) -> None:
         """Finish what is queued, then stop. Idempotent."""
+        ...
+
+
+class Aligner(Protocol):
+    """What some generators can also do: tell which source tokens each target token came from. Thread-safe."""
+
+    def align(self, request: AlignmentRequest) -> Future[Alignment]:
+        """Queue one pair. Raises ``InvalidInputError`` for tokens that the model cannot read, and what a dead or
+        closing generator raises; so does the future.
+        """
         ...

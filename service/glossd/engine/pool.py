@@ -18,7 +18,7 @@ from glossd.engine.engine import Engine, EngineLimits
 from glossd.engine.statistics import EngineStatistics, total
 from glossd.engine.watch import OnDeath, Post, Watch
 from glossd.models.base import Seq2SeqModel
-from glossd.types import Generation, GenerationRequest
+from glossd.types import Alignment, AlignmentRequest, Generation, GenerationRequest
 
 _REMEMBERED = 65_536
 
@@ -85,6 +85,17 @@ class EnginePool:
             raise
         future.add_done_callback(lambda _: self._unload(number, length))
         return future
+
+    @property
+    def aligns(self) -> bool:
+        """Whether :meth:`align` can be called for this model."""
+        return all(post.engine.alignments.possible for post in self._posts)
+
+    def align(self, request: AlignmentRequest) -> Future[Alignment]:
+        """See :class:`glossd.engine.generator.Aligner`: by the worker with the least work."""
+        with self._lock:
+            number = self._loads.index(min(self._loads))
+        return self._posts[number].engine.alignments.align(request)
 
     def close(self) -> None:
         """Finish what is queued, then stop all workers. Idempotent. A worker that hangs is left behind."""

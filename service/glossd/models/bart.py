@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from glossd.models.alignment import over_past, over_source
 from glossd.models.cache import CacheShape, KVCache
 from glossd.models.compute import Compute
 from glossd.models.facts import model_info
@@ -120,14 +121,7 @@ class BartModel:
         if self._programs is not None:
             self._programs.encode(source_ids, lengths, slots, cache)
             return
-        time = source_ids.shape[1]
-        positions = torch.arange(time, device=source_ids.device)
-        mask = padding_mask(lengths, time)
-        hidden = self._embed(self._source_embedding, source_ids, positions)
-        for layer in self._encoder:
-            hidden = self._encode_layer(hidden, layer, mask)
-        if self._encoder_norm is not None:
-            hidden = self._encoder_norm(hidden)
+        hidden = self._encoded(source_ids, padding_mask(lengths, source_ids.shape[1]))
         for index, decoder in enumerate(self._decoder):
             cache.write_cross(index, slots, *decoder.cross.project(hidden))
 
@@ -143,6 +137,29 @@ class BartModel:
         if self._decoder_norm is not None:
             hidden = self._decoder_norm(hidden)
         return self._head(hidden).float()
+
+    @torch.inference_mode()
+    def cross_weights(self, source_ids: Tensor, token_ids: Tensor) -> Tensor:
+        """See :class:`glossd.models.alignment.AligningModel`."""
+        encoded = self._encoded(source_ids, None)
+        hidden = self._embed(self._target_embedding, token_ids, torch.arange(token_ids.shape[1], device=encoded.device))
+        seen: list[Tensor] = []
+        for layer in self._decoder:
+            hidden = self._taught_layer(hidden, layer, encoded, seen)
+        return torch.stack(seen)
+
+    def _taught_layer(self, hidden: Tensor, layer: DecoderLayer, encoded: Tensor, seen: list[Tensor]) -> Tensor:
+        hidden = self._around(hidden, layer.attention_norm, lambda x: over_past(layer.attention, x))
+        hidden = self._around(hidden, layer.cross_norm, lambda x: over_source(layer.cross, x, encoded, seen))
+        return self._feed_forward(hidden, layer)
+
+    def _encoded(self, source_ids: Tensor, mask: Tensor | None) -> Tensor:
+        hidden = self._embed(
+            self._source_embedding, source_ids, torch.arange(source_ids.shape[1], device=source_ids.device)
+        )
+        for layer in self._encoder:
+            hidden = self._encode_layer(hidden, layer, mask)
+        return hidden if self._encoder_norm is None else self._encoder_norm(hidden)
 
     def _encode_layer(self, hidden: Tensor, layer: EncoderLayer, mask: Tensor | None) -> Tensor:
         """One encoder layer over (B, L, E)."""

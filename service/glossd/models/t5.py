@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from glossd.models.alignment import over_past, over_source
 from glossd.models.cache import CacheShape, KVCache
 from glossd.models.compute import Compute
+from glossd.models.distance import DistanceBias
 from glossd.models.facts import model_info
 from glossd.models.layers import (
     Activation,
@@ -80,53 +82,6 @@ class FeedForward:
             return self.contract(inner)
         gate, linear = inner.chunk(2, dim=-1)
         return self.contract(self.activation(gate) * linear)
-
-
-@dataclass(frozen=True, slots=True)
-class DistanceBias:
-    """What attention scores gain by distance: ``table`` (2 * reach + 1, H), row ``reach`` is distance 0.
-
-    Distance is key position minus query position; beyond ``reach`` all are one, so every text length is covered.
-    """
-
-    table: Tensor
-    reach: int
-
-    @classmethod
-    def of(cls, attention: Any, config: Any, *, both_ways: bool) -> DistanceBias:
-        """Spell out a bucketed embedding (buckets, H) for every distance that has a bucket of its own."""
-        reach = int(config.relative_attention_max_distance)
-        distances = torch.arange(-reach, reach + 1)
-        numbers = bucket_numbers(distances, int(config.relative_attention_num_buckets), reach, both_ways=both_ways)
-        weight: Tensor = attention.relative_attention_bias.weight.detach()
-        return cls(weight[numbers.to(weight.device)].contiguous(), reach)
-
-    def spelled(self) -> Distances:
-        """The table as the C operators read it."""
-        return Distances(self.table.float().t().contiguous(), self.reach)
-
-    def between(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Bias (..., H, Q, K) between query positions (..., Q) int64 and key positions (K,) int64."""
-        distances = (keys - queries.unsqueeze(-1)).clamp(-self.reach, self.reach) + self.reach
-        return functional.embedding(distances, self.table).movedim(-1, -3)
-
-
-def bucket_numbers(distances: Tensor, buckets: int, reach: int, *, both_ways: bool) -> Tensor:
-    """T5's bucket of each distance (N,) int64: near ones exactly, far ones by logarithm, all past ``reach`` the last.
-
-    ``both_ways``: half of the buckets are for keys after the query; else those all fall into the first.
-    """
-    numbers = torch.zeros_like(distances)
-    if both_ways:
-        buckets //= 2
-        numbers += (distances > 0) * buckets
-        distances = distances.abs()
-    else:
-        distances = (-distances).clamp_min(0)
-    exact = buckets // 2
-    ratio = torch.log(distances.float() / exact) / math.log(reach / exact) * (buckets - exact)
-    far = (exact + ratio.clamp_min(0).to(torch.int64)).clamp_max(buckets - 1)
-    return numbers + torch.where(distances < exact, distances, far)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +156,13 @@ class T5Model:
         if self._programs is not None:
             self._programs.encode(source_ids, lengths, slots, cache)
             return
-        time = source_ids.shape[1]
-        positions = torch.arange(time, device=source_ids.device)
-        mask = padding_mask(lengths, time)
+        hidden = self._encoded(source_ids, padding_mask(lengths, source_ids.shape[1]))
+        for index, decoder in enumerate(self._decoder):
+            cache.write_cross(index, slots, *decoder.cross.project(hidden))
+
+    def _encoded(self, source_ids: Tensor, mask: Tensor | None) -> Tensor:
+        """The encoder's output (B, L, E)."""
+        positions = torch.arange(source_ids.shape[1], device=source_ids.device)
         hidden = functional.embedding(source_ids, self._source_tokens)
         bias: Tensor | None = None
         for layer in self._encoder:
@@ -211,9 +170,23 @@ class T5Model:
                 bias = _masked(layer.bias.between(positions, positions).unsqueeze(0), mask)
             hidden = hidden + layer.attention.over_batch(layer.attention_norm(hidden), bias)
             hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
-        hidden = self._encoder_norm(hidden)
-        for index, decoder in enumerate(self._decoder):
-            cache.write_cross(index, slots, *decoder.cross.project(hidden))
+        return self._encoder_norm(hidden)
+
+    @torch.inference_mode()
+    def cross_weights(self, source_ids: Tensor, token_ids: Tensor) -> Tensor:
+        """See :class:`glossd.models.alignment.AligningModel`."""
+        encoded = self._encoded(source_ids, None)
+        positions = torch.arange(token_ids.shape[1], device=encoded.device)
+        hidden = functional.embedding(token_ids, self._target_tokens)
+        bias: Tensor | None = None
+        seen: list[Tensor] = []
+        for layer in self._decoder:
+            if layer.bias is not None:
+                bias = layer.bias.between(positions, positions).unsqueeze(0)
+            hidden = hidden + over_past(layer.attention, layer.attention_norm(hidden), bias)
+            hidden = hidden + over_source(layer.cross, layer.cross_norm(hidden), encoded, seen)
+            hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
+        return torch.stack(seen)
 
     @torch.inference_mode()
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:

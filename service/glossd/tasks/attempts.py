@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from glossd.errors import DeadlineError, OverloadedError
 from glossd.tasks.finish import Outcome, better, decode_inner, finish, given_up, partial, passed_through
 from glossd.tasks.flight import Flight
+from glossd.tasks.inline import Wording
+from glossd.tasks.looking import mark_places
 from glossd.tasks.params import repair_params
 from glossd.tasks.plan import Direction, Form, Piece, Planner, SegmentPlan
 from glossd.tasks.served import ServedModel
-from glossd.types import DecodeOptions, Generation, GenerationParams, RequestOptions, WarningCode
+from glossd.types import (
+    AlignmentRequest,
+    DecodeOptions,
+    Generation,
+    GenerationParams,
+    RequestOptions,
+    Span,
+    WarningCode,
+)
 
 MOST_PIECES = 16
 """A text without sentences that fills more windows than this is not tried again."""
@@ -117,7 +127,20 @@ class Attempts:
 
     async def _finished(self, plan: SegmentPlan, form: Form, futures: _Futures, inners: Mapping[str, str]) -> Outcome:
         generations = [await self._flight.result(future) for future in futures]
-        return await asyncio.to_thread(finish, plan, form, generations, inners, self._model, self._direction)
+        places = await self._places(plan, form, generations)
+        wording = Wording(self._direction, inners, places)
+        return await asyncio.to_thread(finish, plan, form, generations, wording, self._model)
+
+    async def _places(self, plan: SegmentPlan, form: Form, generations: Sequence[Generation]) -> Sequence[Span | None]:
+        """What the model wrote for the words inside of each mark, by its attention; () where that cannot be told."""
+        aligner = self._model.aligner
+        marked = plan.sentence.marks or (plan.sentence.links and not form.masked)
+        if aligner is None or not marked or len(form.pieces) != 1 or len(generations) != 1:
+            return ()
+        ids, tokens = form.pieces[0].ids, generations[0].token_ids
+        request = AlignmentRequest(ids, tokens, self._params.decoder_start_token_id)
+        alignment = await self._flight.alignment(aligner.align(request))
+        return await asyncio.to_thread(mark_places, self._planner, plan.sentence, form, tokens, alignment)
 
     async def _inner_words(self, begun: Begun) -> dict[str, str]:
         """The words inside of links and emphasis to their translations."""

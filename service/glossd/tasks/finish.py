@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from glossd.tasks.inline import Written, with_figures, write_masked, write_plain
+from glossd.tasks.inline import Wording, Written, with_figures, write_masked, write_plain
 from glossd.tasks.lengths import join_parts
 from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.tasks.served import ServedModel
@@ -58,14 +58,14 @@ def finish(
     plan: SegmentPlan,
     form: Form,
     generations: Sequence[Generation],
-    inners: Mapping[str, str],
+    wording: Wording,
     model: ServedModel,
-    direction: Direction,
 ) -> Outcome:
     """Decode the pieces, join them, put back what was guarded and check the text against its source.
 
-    ``generations`` are those of the pieces that were sent, in order; ``inners`` the translations of inner words.
+    ``generations`` are those of the pieces that were sent, in order.
     """
+    direction = wording.direction
     made = iter(generations)
     parts = [model.tokenizer.decode(next(made).token_ids) if piece.ids else piece.text for piece in form.pieces]
     if len(parts) > 1:
@@ -75,7 +75,7 @@ def finish(
         ]
     raw = join_parts(parts, direction.target)
     write = write_masked if form.masked else write_plain
-    written = write(raw, plan, form, inners, direction)
+    written = write(raw, plan, form, wording)
     warnings = [*plan.warnings, *_checked(plan, written, direction), *written.warnings]
     cut = [generation for generation in generations if generation.finish_reason is FinishReason.LENGTH]
     if cut:

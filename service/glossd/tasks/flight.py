@@ -8,14 +8,17 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
+from typing import TypeVar
 
 from glossd.engine.generator import Generator
 from glossd.errors import DeadlineError
 from glossd.telemetry.calls import Tally, current_call
 from glossd.telemetry.metrics import Metrics, Stage
-from glossd.types import Generation, GenerationParams, GenerationRequest, RequestOptions
+from glossd.types import Alignment, Generation, GenerationParams, GenerationRequest, RequestOptions
 
 MOST_MARGIN_NS = 1_000_000_000
+
+_Answer = TypeVar("_Answer", Generation, Alignment)
 
 
 class Flight:
@@ -86,7 +89,11 @@ class Flight:
         """What a sequence became. Raises ``DeadlineError`` at the deadline, or what the engine raised."""
         return future.result() if future.done() else await self._awaited(future)
 
-    async def _awaited(self, future: Future[Generation]) -> Generation:
+    async def alignment(self, future: Future[Alignment]) -> Alignment:
+        """Where a model looked. Raises as :meth:`result`."""
+        return await self._awaited(future)
+
+    async def _awaited(self, future: Future[_Answer]) -> _Answer:
         try:
             async with deadline(self._options):
                 return await asyncio.wrap_future(future)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from glossd.tasks.plan import Direction, Form, SegmentPlan
+from glossd.text.alignment import Placed, carried, units, with_marks
 from glossd.text.guard import Guard, GuardKind
 from glossd.text.placeholders import (
     PLACEHOLDERS,
@@ -17,9 +18,9 @@ from glossd.text.placeholders import (
     restore,
     without_placeholders,
 )
-from glossd.text.sentence import Sentence
+from glossd.text.sentence import InlineMark, Sentence
 from glossd.text.target import finish_target, is_unspaced
-from glossd.types import Warning, WarningCode
+from glossd.types import Span, Warning, WarningCode
 
 MOST_CHECKED = 20
 
@@ -28,41 +29,55 @@ _SHOWN_CHARACTERS = 80
 
 @dataclass(slots=True)
 class Written:
-    """A sentence as it is being written; ``checked`` is its text without what was guarded."""
+    """A sentence as it is being written; ``checked`` is its text without what was guarded.
+
+    ``before`` and ``units`` are the units of what the model wrote and of ``text``, one for one where they are as many.
+    """
 
     text: str
     checked: str
+    before: tuple[Span, ...] = ()
+    units: tuple[Span, ...] = ()
     warnings: list[Warning] = field(default_factory=list)
 
 
-def write_masked(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, str], direction: Direction) -> Written:
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a sentence is put together: ``inners`` are the translations of the words inside of its marks, ``places`` the
+    ranges of what the model wrote that the marks of its form belong to, where attention tells.
+    """
+
+    direction: Direction
+    inners: Mapping[str, str]
+    places: Sequence[Span | None] = ()
+
+
+def write_masked(raw: str, plan: SegmentPlan, form: Form, wording: Wording) -> Written:
     """``raw`` with every guarded span in the place of its placeholder; one that is lost or doubled is reported."""
     guards = plan.sentence.guards
     terms = [number for number in form.placeholders if guards[number].kind is not GuardKind.FIGURE]
     counts = compare(terms, numbers_in(raw))  # of figures the check of numbers tells
-    targets = [_target(guard, inners) for guard in guards]
-    text = restore(drop_doubles(raw), targets, lambda words: finish_target(words, direction.target))
-    written = Written(text, without_placeholders(with_figures(raw, guards)))
+    targets = [_target(guard, wording.inners) for guard in guards]
+    restored = restore(drop_doubles(raw), targets, lambda words: finish_target(words, wording.direction.target))
+    checked = without_placeholders(with_figures(raw, guards))
+    written = Written(restored.text, checked, tuple(units(raw)), restored.units)
     for number in counts.lost:
         _lost(written, plan, guards[number], f"its place was lost; it was to be {_shown(targets[number])}")
     for number in counts.doubled:
         _lost(written, plan, guards[number], "it stood there twice, one was taken out")
     _check_unmasked(written, plan, _unmasked(plan.sentence.loose))
-    _emphasise(written, plan, inners, direction)
+    _mark(written, plan, plan.sentence.marks, wording)
     return written
 
 
-def write_plain(raw: str, plan: SegmentPlan, form: Form, inners: Mapping[str, str], direction: Direction) -> Written:
+def write_plain(raw: str, plan: SegmentPlan, form: Form, wording: Wording) -> Written:
     """``raw`` in the target's form; links go around their words where those are found, the rest must stand there."""
     sentence = plan.sentence
-    text = finish_target(drop_invented(raw, sentence.raw), direction.target)
+    text = finish_target(drop_invented(raw, sentence.raw), wording.direction.target)
     kept = _unmasked((*sentence.guards, *sentence.loose))
-    written = Written(text, _without(text, kept))
+    written = Written(text, _without(text, kept), tuple(units(raw)), tuple(units(text)))
     _check_unmasked(written, plan, kept)
-    for guard in sentence.guards:
-        if guard.kind is GuardKind.LINK and not _wrap(written, inners.get(guard.inner, guard.inner), guard):
-            written.warnings.append(_dropped(plan, guard.target))
-    _emphasise(written, plan, inners, direction)
+    _mark(written, plan, (*sentence.marks, *sentence.links), wording)
     return written
 
 
@@ -105,32 +120,38 @@ def _check_unmasked(written: Written, plan: SegmentPlan, guards: Mapping[str, Gu
             _lost(written, plan, guard, f"it was to be {_shown(target)}")
 
 
-def _emphasise(written: Written, plan: SegmentPlan, inners: Mapping[str, str], direction: Direction) -> None:
-    """Marks go around the words that the emphasised words become when translated alone, if they stand there once.
-
-    Underscores mean nothing inside of a word, so between characters without spaces they become asterisks.
-    """
-    sentence = plan.sentence
-    unspaced = is_unspaced(direction.target)
-    for each in sentence.emphasis:
-        choices = (inners.get(each.inner, ""), each.inner)  # translated, or a name that was copied
-        words = next((words for words in choices if words and written.text.count(words) == 1), "")
-        if words:
-            mark = each.mark.replace("_", "*") if unspaced else each.mark
-            written.text = written.text.replace(words, f"{mark}{words}{mark}")
+def _mark(written: Written, plan: SegmentPlan, marks: Sequence[InlineMark], wording: Wording) -> None:
+    """Marks go around the words that the marked words became; those that find none are dropped and named."""
+    placed = []
+    for number, mark in enumerate(marks):
+        span = _place(written, mark, number, wording)
+        if span is None:
+            written.warnings.append(_dropped(plan, f"{mark.left}{mark.inner}{mark.right}"))
         else:
-            written.warnings.append(_dropped(plan, f"{each.mark}{each.inner}{each.mark}"))
-    for stray in sentence.strays:
-        written.warnings.append(_dropped(plan, stray))
+            placed.append(_in_target(mark, span, wording.direction.target))
+    written.text = with_marks(written.text, placed)
+    written.warnings += [_dropped(plan, stray) for stray in plan.sentence.strays]
     if written.text:
-        written.text = f"{sentence.left}{written.text}{sentence.right}"
+        written.text = f"{plan.sentence.left}{written.text}{plan.sentence.right}"
 
 
-def _wrap(written: Written, words: str, guard: Guard) -> bool:
-    if not words or written.text.count(words) != 1:
-        return False
-    written.text = written.text.replace(words, guard.around(words))
-    return True
+def _place(written: Written, mark: InlineMark, number: int, wording: Wording) -> Span | None:
+    """Where the words of a mark stand: what they become when translated alone, or they themselves, if that is there
+    once; else where the model looked at them.
+    """
+    for words in (wording.inners.get(mark.inner, ""), mark.inner):
+        if words and written.text.count(words) == 1:
+            start = written.text.index(words)
+            return Span(start, start + len(words))
+    place = wording.places[number] if number < len(wording.places) else None
+    return carried(place, written.before, written.units) if place else None
+
+
+def _in_target(mark: InlineMark, span: Span, language_code: str) -> Placed:
+    """Underscores mean nothing inside of a word, so between characters without spaces they become asterisks."""
+    if is_unspaced(language_code) and not mark.left.strip("_"):
+        return Placed(span, mark.left.replace("_", "*"), mark.right.replace("_", "*"))
+    return Placed(span, mark.left, mark.right)
 
 
 def _dropped(plan: SegmentPlan, markup: str) -> Warning:

@@ -125,6 +125,7 @@ class CheckpointLoader:
             alive=lambda: engine.alive,
             condition=lambda: engine.condition,
             read=lambda: _reading(known.name, engine),
+            aligner=engine if engine.aligns else None,
         )
 
     def _death_of(self, name: str) -> Callable[[BaseException], None]:

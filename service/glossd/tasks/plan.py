@@ -74,6 +74,14 @@ class SegmentPlan:
         return sum(len(piece.ids) for piece in pieces)
 
 
+@dataclass(frozen=True, slots=True)
+class MarkTokens:
+    """The source tokens of each mark of a form, and all that are not special."""
+
+    marks: tuple[range, ...]
+    content: range
+
+
 class Planner:
     """Plans the segments of one request for one model. Computes: call it in a thread. Immutable."""
 
@@ -111,6 +119,24 @@ class Planner:
             return None
         pieces, _ = self._fitting(sent, plan.segment)
         return replace(plan, sentence=sentence, form=Form(pieces, masked=True))
+
+    def mark_tokens(self, sentence: Sentence, form: Form) -> MarkTokens:
+        """Which source tokens the marks of a sentence stand around, where the form is one piece.
+
+        Tokens of a text up to a place are those that it shares with the text up to there alone.
+        """
+        (piece,) = form.pieces
+        ids, bare = piece.ids, self.piece("").ids
+        whole = sentence.masked if form.masked else sentence.plain
+        first = _shared(ids, bare)
+
+        def tokens_before(place: int) -> int:
+            return max(first, _shared(ids, self.piece(self._normal(whole[:place])).ids))
+
+        marks = sentence.marks if form.masked else (*sentence.marks, *sentence.links)
+        spans = [mark.masked if form.masked else mark.plain for mark in marks]
+        ranges = tuple(range(tokens_before(span.start), tokens_before(span.end)) for span in spans)
+        return MarkTokens(ranges, range(first, len(ids) - (len(bare) - first)))
 
     def plain_form(self, plan: SegmentPlan) -> Form:
         """The sentence as it stands, without placeholders."""
@@ -151,6 +177,10 @@ class Planner:
         direction = self._direction
         ids = self._model.tokenizer.encode(text, source_language=direction.source, target_language=direction.target)
         return Piece(text, ids)
+
+    def decoded(self, ids: Sequence[int]) -> str:
+        """The text of generated ids."""
+        return self._model.tokenizer.decode(ids)
 
     def params(self, options: DecodeOptions) -> GenerationParams:
         """What the caller set, else the model's own."""
@@ -198,3 +228,10 @@ def placeholder_ids(model: ServedModel, direction: Direction) -> tuple[int, ...]
             return ()
         found.append(own[0])
     return tuple(found)
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two rows begin with alike."""
+    return next(
+        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from glossd.engine.generator import Generator
+from glossd.engine.generator import Aligner, Generator
 from glossd.models.base import ModelInfo
 from glossd.telemetry.metrics import EngineReading
 from glossd.types import ModelDescription, ModelState
@@ -67,7 +67,8 @@ class ServedModel:
     """A checkpoint with its running generator.
 
     ``max_beams`` is the most beams one segment may have; ``alive`` tells whether the generator still works and
-    ``condition`` what is wrong with it, if anything; ``read`` gives its counters, where it has some.
+    ``condition`` what is wrong with it, if anything; ``read`` gives its counters, where it has some; ``aligner`` is the
+    generator again where it can align.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ServedModel:
     alive: Callable[[], bool] = field(default=_always)
     condition: Callable[[], str] = field(default=str)
     read: Callable[[], EngineReading] | None = None
+    aligner: Aligner | None = None
 
     @property
     def window(self) -> int:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from glossd.text.alignment import units
+from glossd.types import Span
+
 PLACEHOLDERS = tuple(f"⟦{digit}⟧" for digit in range(10))
 """Whole pieces in the vocabulary of models that were trained to copy them."""
 
@@ -47,7 +50,15 @@ def compare(sent: Sequence[int], made: Sequence[int]) -> Counts:
     )
 
 
-def restore(text: str, targets: Sequence[str], finish: Callable[[str], str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A text with everything in its place, and where each unit of what it was made of stands in it."""
+
+    text: str
+    units: tuple[Span, ...]
+
+
+def restore(text: str, targets: Sequence[str], finish: Callable[[str], str]) -> Restored:
     """``finish(text)`` with ``targets[n]`` for placeholder n; other placeholders are dropped.
 
     While ``finish`` puts punctuation and spacing in order, a stand-in of the target's kind (a wide character or a Latin
@@ -60,9 +71,18 @@ def restore(text: str, targets: Sequence[str], finish: Callable[[str], str]) -> 
         return stand_ins[number] if number < len(stand_ins) else ""
 
     finished = finish(_PLACEHOLDER.sub(stand_in, text))
-    for name, target in zip(stand_ins, targets, strict=True):
-        finished = finished.replace(name, target)
-    return finished
+    by_name = dict(zip(stand_ins, targets, strict=True))
+    pieces: list[str] = []
+    spans: list[Span] = []
+    end = length = 0
+    for unit in units(finished):
+        word = finished[unit.start : unit.end]
+        pieces += (finished[end : unit.start], by_name.get(word, word))
+        start = length + unit.start - end
+        length = start + len(pieces[-1])
+        end = unit.end
+        spans.append(Span(start, length))
+    return Restored("".join([*pieces, finished[end:]]), tuple(spans))
 
 
 def drop_invented(text: str, source: str) -> str:

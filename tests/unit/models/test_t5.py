@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from glossd.models.distance import DistanceBias, bucket_numbers
 from glossd.models.loading import LoadSettings, load_checkpoint
-from glossd.models.t5 import DistanceBias, bucket_numbers
 from transformers import AutoModelForSeq2SeqLM
 from transformers.models.t5.modeling_t5 import T5Attention
 

@@ -116,7 +116,7 @@ def test_guards_never_overlap_and_placeholders_put_everything_back(text: str) ->
     guards = (*sentence.guards, *sentence.loose)
     assert all(one.span.end <= other.span.start for one, other in pairwise(guards))
     assert len(sentence.guards) <= len(PLACEHOLDERS)
-    if not (sentence.emphasis or sentence.strays or sentence.left or sentence.right or sentence.loose):
+    if not (sentence.marks or sentence.strays or sentence.left or sentence.right or sentence.loose):
         pieces = iter(text[guard.span.start : guard.span.end] for guard in sentence.guards)
         assert re.sub(r"⟦\d⟧", lambda match: next(pieces), sentence.masked) == text
 
@@ -132,9 +132,9 @@ def test_marks_beside_a_placeholder_fit_what_it_stands_for_and_nothing_inside_ch
     def finish(text: str) -> str:
         return finish_target(text, "zh")
 
-    assert restore("请看 ⟦0⟧ ,谢谢.", ["港务局"], finish) == "请看港务局，谢谢。"
-    assert restore("运行⟦0⟧.", ["`a, b; c`"], finish) == "运行`a, b; c`。"
-    assert restore("看⟦0⟧和⟦9⟧。", ["https://a.org/b,c?d!"], finish) == "看https://a.org/b,c?d!和。"
+    assert restore("请看 ⟦0⟧ ,谢谢.", ["港务局"], finish).text == "请看港务局，谢谢。"
+    assert restore("运行⟦0⟧.", ["`a, b; c`"], finish).text == "运行`a, b; c`。"
+    assert restore("看⟦0⟧和⟦9⟧。", ["https://a.org/b,c?d!"], finish).text == "看https://a.org/b,c?d!和。"
 
 
 @pytest.mark.parametrize(
