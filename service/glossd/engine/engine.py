@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import chain
@@ -67,13 +67,12 @@ class Engine:
         self._lock = threading.Condition()
         self.alignments = AlignmentQueue(model, self._device, self._lock, self._refuse_if_stopped)
         self._inbox: list[Sequence] = []
-        self._inbox_tokens = 0
         self._unanswered: set[Sequence] = set()
         self._in_flight: dict[Key, Sequence] = {}
         self._recent = Recent(self._limits.cache_entries)
         self._closing = False
         self._death: BaseException | None = None
-        self._cancelled = self._expired = self._shared = self._cached = 0
+        self._inbox_tokens = self._cancelled = self._expired = self._shared = self._cached = 0
         self.beats = self.expected_ns = 0
         self.first_answered: GenerationRequest | None = None
         self._beat_ns = self._sweep_due_ns = time.monotonic_ns()
@@ -263,9 +262,8 @@ class Engine:
 
     def _receive(self) -> bool:
         """Move the inbox to the queue; sleep while there is nothing to do, with a beat now and then."""
-        queues: tuple[Sized, ...] = (self._waiting, self._recovery, self.alignments)
         with self._lock:
-            while not (self._inbox or self._runner.live or any(map(len, queues))):
+            while not (self._inbox or self._waiting or self._recovery or self.alignments or self._runner.live):
                 if self._closing or self._death is not None:
                     return False
                 self._lock.wait(min(IDLE_BEAT_SECONDS, self._limits.hang_seconds / 4))
