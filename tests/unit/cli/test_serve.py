@@ -46,12 +46,12 @@ def test_a_server_says_where_it_is_and_drains_on_an_interrupt(server: subprocess
     assert "The ship" not in log
 
 
-def test_a_server_whose_engine_dies_ends_with_a_failure(checkpoints: Checkpoints) -> None:
+def test_a_server_whose_model_can_run_no_more_ends_with_a_failure(checkpoints: Checkpoints) -> None:
     from glossd import Client, RemoteError
 
     script = (
         "from glossd.engine.runner import Runner\nfrom glossd.cli.main import main\n"
-        "def fail(self, sequences):\n    raise RuntimeError('a fault inside')\nRunner.admit = fail\nmain()"
+        "def fail(self, sequences):\n    raise RuntimeError('CUDA error: a fault inside')\nRunner.admit = fail\nmain()"
     )
     command = [sys.executable, "-c", script, "serve", "--port", "0", "--model", str(checkpoints("marian"))]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT)
