@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from glossd.decoding.search import Chosen, Hypothesis, top
+from glossd.decoding.search import Chosen, Hypothesis, Scores, top
 from glossd.native import Kernels
 from glossd.types import FinishReason, GenerationParams
 
@@ -73,10 +73,10 @@ class BeamSearch:
         )
         self._state = state if self._state is None else self._state.join(state)
 
-    def step(self, scores: Tensor, shift: Tensor | None, history: Tensor, length: Tensor) -> Chosen:
+    def step(self, scores: Scores, history: Tensor, length: Tensor) -> Chosen:
         """See :class:`glossd.decoding.search.Search`."""
         state = self._live()
-        totals, parents, tokens = self._candidates(scores, shift, state.running)
+        totals, parents, tokens = self._candidates(scores, state.running)
         stops = (tokens[..., None] == state.ends[:, None]).any(-1) | (length >= state.limits)[:, None]
         self._finish(state, totals, parents, tokens, stops, history, length)
         open_totals = totals + stops.float() * _LOW
@@ -87,16 +87,16 @@ class BeamSearch:
         done = ~state.improvable | full | stops.all(1)
         return Chosen(tokens.gather(1, choice), parents.gather(1, choice), done, ~totals[:, 0].isfinite())
 
-    def _candidates(self, scores: Tensor, shift: Tensor | None, running: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _candidates(self, scores: Scores, running: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The best continuations of each segment over all its beams: totals, parent beams and tokens, each (S, W).
 
         Each row's own best W are enough to hold the segment's best W.
         """
-        segments, beams, vocabulary = scores.shape
-        width = min(self._width, vocabulary)
-        best, row_tokens = top(scores.view(segments * beams, vocabulary), width, self._kernels)
+        segments, beams = scores.rows.shape
+        width = min(self._width, scores.table.shape[1])
+        best, row_tokens = top(scores.table, scores.rows.flatten(), width, self._kernels)
         gains = best.view(segments, beams, width)
-        gains = gains if shift is None else gains - shift[:, :, None]
+        gains = gains if scores.shift is None else gains - scores.shift[scores.rows][:, :, None]
         best, index = (gains + running[:, :, None]).view(segments, beams * width).topk(self._width)
         return best, index // width, row_tokens.view(segments, beams * width).gather(1, index)
 

@@ -53,6 +53,18 @@ class Hypothesis:
     finish_reason: FinishReason
 
 
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of all live rows ``table`` (R, V) float32, and which ``rows`` (S, K) of it are each segment's.
+
+    Less ``shift`` (R,) they are log-probabilities; None: they already are, or nobody asked.
+    """
+
+    table: Tensor
+    rows: Tensor
+    shift: Tensor | None = None
+
+
 class Search(Protocol):
     """Decoding state of the live segments of one key."""
 
@@ -60,8 +72,8 @@ class Search(Protocol):
         """Append new segments after the live ones."""
         ...
 
-    def step(self, scores: Tensor, shift: Tensor | None, history: Tensor, length: Tensor) -> Chosen:
-        """Choose from ``scores`` (S, K, V) float32, already ruled; less ``shift`` (S, K) they are log-probabilities.
+    def step(self, scores: Scores, history: Tensor, length: Tensor) -> Chosen:
+        """Choose from scores, already ruled.
 
         ``history`` (S, K, T) holds the tokens so far and ``length`` (S,) how many of them count, start token included.
         """
@@ -76,27 +88,28 @@ class Search(Protocol):
         ...
 
 
-def peak(scores: Tensor, kernels: Kernels | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Of ``scores`` (N, V): the largest (N,), where it stands (N,), and the log of the sum of exponentials (N,)."""
+def peak(scores: Tensor, rows: Tensor, kernels: Kernels | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Of rows (N,) of ``scores`` (R, V): the largest, where it stands, and the log of the sum of exponentials."""
     if kernels is None:
-        best, tokens = scores.max(-1)
-        return best, tokens, scores.logsumexp(-1)
-    scores = scores.contiguous()
-    rows, width = scores.shape
-    total, best, tokens = torch.empty(rows), torch.empty(rows), torch.empty(rows, dtype=torch.int64)
-    kernels.peak(scores.data_ptr(), total.data_ptr(), best.data_ptr(), tokens.data_ptr(), rows, width)
+        best, tokens = scores[rows].max(-1)
+        return best, tokens, scores[rows].logsumexp(-1)
+    scores, rows = scores.contiguous(), rows.contiguous()
+    count = len(rows)
+    total, best, tokens = torch.empty(count), torch.empty(count), torch.empty(count, dtype=torch.int64)
+    outputs = (total.data_ptr(), best.data_ptr(), tokens.data_ptr())
+    kernels.peak(scores.data_ptr(), rows.data_ptr(), *outputs, count, scores.shape[1])
     return best, tokens, total
 
 
-def top(scores: Tensor, count: int, kernels: Kernels | None) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of each row of ``scores`` (N, V), best first, and where they stand: both (N, count)."""
+def top(scores: Tensor, rows: Tensor, count: int, kernels: Kernels | None) -> tuple[Tensor, Tensor]:
+    """The ``count`` largest of rows (N,) of ``scores`` (R, V), best first, and where they stand: both (N, count)."""
     if kernels is None:
-        best, index = scores.topk(count)
+        best, index = scores[rows].topk(count)
         return best, index
-    scores = scores.contiguous()
-    rows, width = scores.shape
-    best, index = torch.empty(rows, count), torch.empty(rows, count, dtype=torch.int64)
-    kernels.top(scores.data_ptr(), best.data_ptr(), index.data_ptr(), rows, width, count)
+    scores, rows = scores.contiguous(), rows.contiguous()
+    best, index = torch.empty(len(rows), count), torch.empty(len(rows), count, dtype=torch.int64)
+    outputs = (best.data_ptr(), index.data_ptr())
+    kernels.top(scores.data_ptr(), rows.data_ptr(), *outputs, len(rows), scores.shape[1], count)
     return best, index
 
 
@@ -119,9 +132,9 @@ class Greedy:
         self._ends = torch.cat([self._ends, ends]) if len(self._ends) else ends
         self._sums = torch.cat([self._sums, self._sums.new_zeros(len(params))])
 
-    def step(self, scores: Tensor, shift: Tensor | None, history: Tensor, length: Tensor) -> Chosen:
+    def step(self, scores: Scores, history: Tensor, length: Tensor) -> Chosen:
         """See :class:`Search`; the shift is not needed, since the sum of all probabilities is taken here."""
-        best, tokens, total = peak(scores[:, 0], self._kernels)
+        best, tokens, total = peak(scores.table, scores.rows[:, 0], self._kernels)
         gain = best - total
         self._sums = self._sums + gain
         self._lengths = length

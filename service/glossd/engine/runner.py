@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
-from itertools import chain
 
 import torch
 from torch import Tensor
 
 from glossd.decoding.beam import BeamSearch
 from glossd.decoding.rules import Context, LogitRule, Renormalize, build_rules
-from glossd.decoding.search import Greedy, Hypothesis, Search, SearchKey, peak
+from glossd.decoding.search import Greedy, Hypothesis, Scores, Search, SearchKey, peak
 from glossd.engine.sequence import Sequence, Status
 from glossd.engine.slots import Move, Slots
 from glossd.engine.statistics import StepCounters
@@ -35,15 +34,12 @@ class Finished:
 
 @dataclass(eq=False, slots=True)
 class _Group:
-    """The live sequences that search alike; ``grid`` (S, K) holds their row numbers while the arrangement stands, and
-    ``whole`` says that these are all live rows in order, so that scores need no gathering.
-    """
+    """The live sequences that search alike; ``grid`` (S, K) holds their row numbers while the arrangement stands."""
 
     key: SearchKey
     search: Search
     sequences: list[Sequence] = field(default_factory=list)
     grid: Tensor | None = None
-    whole: bool = False
 
 
 class Runner:
@@ -61,6 +57,7 @@ class Runner:
         self._source_owners: list[Sequence] = []
         self._history = torch.zeros(rows, 0, dtype=torch.int64, device=device)
         self._lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._numbers = torch.arange(rows, device=device)
         self._longest = 0
         self._rules: list[LogitRule] = []
         self._arranged = False
@@ -173,10 +170,14 @@ class Runner:
             self._to_log_probabilities(scores)
             rules, normal = self._rules, False
         elif beamed and not normal:
-            shift = peak(scores, self._kernels)[2]
+            shift = self._sums(scores)
         for rule in rules:
             rule.apply(scores, context)
-        return peak(scores, self._kernels)[2] if beamed and normal else shift
+        return self._sums(scores) if beamed and normal else shift
+
+    def _sums(self, scores: Tensor) -> Tensor:
+        """The log of each live row's sum of exponentials (R,)."""
+        return peak(scores, self._numbers[: len(scores)], self._kernels)[2]
 
     def _without_last_normalization(self) -> tuple[list[LogitRule], bool]:
         """The rules but for a last normalization of every row, and whether there was one: the shift does the same."""
@@ -198,8 +199,7 @@ class Runner:
         assert grid is not None
         history = self._history[:, : self._longest + 1][grid]
         length = self._lengths[grid[:, 0]]
-        view = scores.view(*grid.shape, -1) if group.whole else scores[grid]
-        chosen = group.search.step(view, None if shift is None else shift[grid], history, length)
+        chosen = group.search.step(Scores(scores, grid, shift), history, length)
         if chosen.parents is not None:
             history = history.gather(1, chosen.parents[..., None].expand(-1, -1, history.shape[2]))
             self._follow(grid, chosen.parents)
@@ -217,7 +217,7 @@ class Runner:
         origins = grid.gather(1, parents)
         moved = origins != grid
         if bool(moved.any()):
-            self._cache.copy_rows(origins[moved], grid[moved], time=self._longest)
+            self._cache.follow_rows(origins[moved], grid[moved], time=self._longest)
 
     def _take(self, group: _Group, index: int, history: Tensor, *, broken: bool) -> Finished:
         sequence = group.sequences[index]
@@ -262,7 +262,7 @@ class Runner:
     def _move_rows(self, moves: list[Move]) -> None:
         origins = self._index([move.origin for move in moves])
         targets = self._index([move.target for move in moves])
-        self._cache.copy_rows(origins, targets, time=self._longest)
+        self._cache.move_rows(origins, targets, time=self._longest)
         self._history[targets] = self._history[origins]
         self._lengths[targets] = self._lengths[origins]
         for move in moves:
@@ -275,9 +275,7 @@ class Runner:
         self._cache.arrange([owner.source for owner in self._row_owners], sources=self._sources.live)
         self._rules = build_rules([owner.request.params for owner in self._row_owners], device=self._device)
         for group in self._groups.values():
-            rows = [sequence.rows for sequence in group.sequences]
-            group.grid = self._index(rows)
-            group.whole = list(chain.from_iterable(rows)) == list(range(self._rows.live))
+            group.grid = self._index([sequence.rows for sequence in group.sequences])
         self._arranged = True
 
     def _count_encode(self, lengths: list[int], elapsed_ns: int) -> None:

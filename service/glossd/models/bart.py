@@ -113,7 +113,9 @@ class BartModel:
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
         if self._programs is not None:
             return ProgramCache(shape, self._programs)
-        return KVCache(shape, dtype=self._cache_dtype, device=self._target_embedding.tokens.device)
+        return KVCache(
+            shape, dtype=self._cache_dtype, device=self._target_embedding.tokens.device, kernels=self._kernels
+        )
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:

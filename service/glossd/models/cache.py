@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from glossd.native import Kernels
+
 
 @dataclass(frozen=True, slots=True)
 class CacheShape:
@@ -50,6 +52,14 @@ class _Store:
         for store in (self.keys, self.values):
             store[:, targets, :, :time] = store[:, origins, :, :time]
 
+    def move(self, origins: Tensor, targets: Tensor, time: int, kernels: Kernels) -> None:
+        """As :meth:`copy`, where no target is an origin."""
+        layers, entries, heads, capacity, width = self._size
+        size = self.keys.element_size() * width
+        for store in (self.keys, self.values):
+            addresses = (store.data_ptr(), origins.data_ptr(), targets.data_ptr())
+            kernels.move(*addresses, len(origins), layers, entries, heads, capacity * size, time * size)
+
     def clear(self, entries: Tensor) -> None:
         """Zero entries that may hold what is not finite."""
         self.keys[:, entries] = 0
@@ -57,13 +67,21 @@ class _Store:
 
 
 class KVCache:
-    """Self and cross keys and values, and the present arrangement of rows over sources."""
+    """Self and cross keys and values, and the present arrangement of rows over sources.
 
-    def __init__(self, shape: CacheShape, *, dtype: torch.dtype, device: torch.device) -> None:
+    With ``kernels``, which read the cache then, a row that continues another one copies nothing: ``ancestors`` (rows,
+    capacity) int32 says which row holds each position that a row sees.
+    """
+
+    def __init__(
+        self, shape: CacheShape, *, dtype: torch.dtype, device: torch.device, kernels: Kernels | None = None
+    ) -> None:
         self.shape = shape
         self.device = device
+        self.kernels = kernels
         self._self = _Store(shape, shape.rows, dtype, device)
         self._cross = _Store(shape, shape.sources, dtype, device)
+        self.ancestors = torch.zeros(shape.rows if kernels else 0, 0, dtype=torch.int32)
         self._source_lengths = [0] * shape.sources
         self.rows = 0
         self.sources = 0
@@ -134,6 +152,9 @@ class KVCache:
     def reserve_time(self, time: int) -> None:
         """Make room for ``time`` decoder positions."""
         self._self.reserve(time)
+        missing = self._self.keys.shape[3] - self.ancestors.shape[1]
+        if missing and self.kernels is not None:
+            self.ancestors = torch.nn.functional.pad(self.ancestors, (0, missing))
 
     def append(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor, time: int) -> tuple[Tensor, Tensor]:
         """Write one layer's new ``keys`` and ``values`` (R, H, D) at each row's own position.
@@ -145,9 +166,23 @@ class KVCache:
         self._self.values[layer, rows, :, positions] = values
         return self._self.keys[layer, : self.rows, :, :time], self._self.values[layer, : self.rows, :, :time]
 
-    def copy_rows(self, origins: Tensor, targets: Tensor, *, time: int) -> None:
-        """Rows ``targets`` (N,) become copies of rows ``origins`` (N,) over their first ``time`` positions."""
-        self._self.copy(origins, targets, time)
+    def follow_rows(self, origins: Tensor, targets: Tensor, *, time: int) -> None:
+        """Rows ``targets`` (N,) go on from what rows ``origins`` (N,) saw in their first ``time`` positions."""
+        if self.kernels is None:
+            self._self.copy(origins, targets, time)
+        else:
+            self.ancestors[targets, :time] = self.ancestors[origins, :time]
+
+    def move_rows(self, origins: Tensor, targets: Tensor, *, time: int) -> None:
+        """Rows ``origins`` (N,) are from now on rows ``targets`` (N,), none of which is an origin or still in use."""
+        if self.kernels is None:
+            self._self.copy(origins, targets, time)
+            return
+        self._self.move(origins, targets, time, self.kernels)
+        names = torch.arange(len(self.ancestors), dtype=torch.int32)
+        names[origins] = targets.int()
+        self.ancestors[targets] = self.ancestors[origins]
+        self.ancestors = names[self.ancestors]
 
     def copy_sources(self, origins: Sequence[int], targets: Sequence[int]) -> None:
         """Sources ``targets`` become copies of ``origins``, none of which is a target itself."""
@@ -155,7 +190,10 @@ class KVCache:
         for target, length in zip(targets, lengths, strict=True):
             self._source_lengths[target] = length
         index = torch.tensor([*origins, *targets], dtype=torch.int64, device=self.device)
-        self._cross.copy(index[: len(origins)], index[len(origins) :], max(lengths))
+        if self.kernels is None:
+            self._cross.copy(index[: len(origins)], index[len(origins) :], max(lengths))
+        else:
+            self._cross.move(index[: len(origins)], index[len(origins) :], max(lengths), self.kernels)
 
     def clear(self, rows: Sequence[int], sources: Sequence[int]) -> None:
         """Zero rows and sources, so that a value that is not finite never reaches a later user of the same place."""

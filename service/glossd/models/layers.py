@@ -208,7 +208,6 @@ class DecodeStep:
     time: int
     mask: Tensor
     kernels: Kernels | None
-    numbers: Tensor
     counts: Tensor
     scratch: Tensor
 
@@ -217,10 +216,10 @@ class DecodeStep:
         """Reserve room for this step and mask what lies after each row's own position: (R, 1, 1, T), True is seen."""
         time = int(positions.max()) + 1
         cache.reserve_time(time)
-        numbers = torch.arange(max(time, len(positions)), device=positions.device)
-        mask = (numbers[:time] <= positions[:, None])[:, None, None, :]
-        scratch = torch.empty(max(time, cache.cross_time) if kernels else 0)
-        return cls(cache, positions, time, mask, kernels, numbers, positions + 1, scratch)
+        numbers = torch.arange(time, device=positions.device)
+        mask = (numbers <= positions[:, None])[:, None, None, :]
+        scratch = torch.empty(3 * max(time, cache.cross_time) if kernels else 0)
+        return cls(cache, positions, time, mask, kernels, positions + 1, scratch)
 
 
 def _attend_self(
@@ -233,9 +232,10 @@ def _attend_self(
     start, span = projected.data_ptr(), 4 * total // 3
     positions = step.positions.data_ptr()
     store = (keys.data_ptr(), values.data_ptr())
-    kernels.append(start + span, start + 2 * span, total, *store, positions, rows, heads, capacity, width)
+    ancestors = step.cache.ancestors.data_ptr()
+    kernels.append(start + span, start + 2 * span, total, *store, positions, ancestors, rows, heads, capacity, width)
     offsets = None if bias is None else bias.expand(rows, heads, 1, step.time).contiguous()
-    return _attend(kernels, projected, step, (keys, values), step.numbers, step.counts, attention.scale, offsets)
+    return _attend(kernels, projected, step, (keys, values), None, step.counts, attention.scale, offsets)
 
 
 def _attend_cross(
@@ -252,12 +252,12 @@ def _attend(
     queries: Tensor,
     step: DecodeStep,
     store: tuple[Tensor, Tensor],
-    entries: Tensor,
+    entries: Tensor | None,
     counts: Tensor,
     scale: float | None,
     bias: Tensor | None,
 ) -> Tensor:
-    """One query a row, at the start of each row of ``queries``, over the row's own entry of a store."""
+    """One query a row, at the start of each row of ``queries``, over its own entry of a store or its ancestors."""
     keys, values = store
     heads, capacity, width = keys.shape[1:]
     rows = queries.shape[0]
@@ -267,7 +267,9 @@ def _attend(
         queries.shape[1],
         keys.data_ptr(),
         values.data_ptr(),
-        entries.data_ptr(),
+        None if entries is None else entries.data_ptr(),
+        step.cache.ancestors.data_ptr(),
+        step.cache.ancestors.shape[1],
         counts.data_ptr(),
         None if bias is None else bias.data_ptr(),
         0 if bias is None else bias.shape[-1],

@@ -118,7 +118,7 @@ class Program:
     def scratch_bytes(self, *, rows: int, time: int) -> int:
         """Scratch for runs of so many rows, none of which sees or is of more than ``time`` positions."""
         attention = self.kernels.attend_scratch(time, self._batch_width) * _FLOAT if self._batch_width else 0
-        return max(self._scratch, attention, 8 * rows + _FLOAT * (time + 64)) + 64
+        return max(self._scratch, attention, 8 * rows + (8 + _FLOAT) * (time + 64)) + 64
 
     def compiled(self) -> ctypes.Array[Operation]:
         """As the C operators read it."""
@@ -206,7 +206,8 @@ class ProgramCache(KVCache):
     """Keys and values in bfloat16, and the workers that read and write them."""
 
     def __init__(self, shape: CacheShape, programs: Programs) -> None:
-        super().__init__(shape, dtype=torch.bfloat16, device=torch.device("cpu"))
+        kernels = programs.encoder.kernels
+        super().__init__(shape, dtype=torch.bfloat16, device=torch.device("cpu"), kernels=kernels)
         self.encoder, self.decoder = Worker(programs.encoder), Worker(programs.decoder)
 
     def locate(self, run: Run) -> None:
@@ -217,6 +218,7 @@ class ProgramCache(KVCache):
         run.cross_keys, run.cross_values = cross[0].data_ptr(), cross[1].data_ptr()
         run.self_entries, run.self_capacity = own[0].shape[1], own[0].shape[3]
         run.cross_entries, run.cross_capacity = cross[0].shape[1], cross[0].shape[3]
+        run.ancestors = self.ancestors.data_ptr()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ _SIZE = ctypes.c_int64
 _FLOAT = ctypes.c_float
 
 _SIGNATURES: dict[str, tuple[type, ...]] = {
-    "attend": (_POINTER, _SIZE, *[_POINTER] * 5, _SIZE, _POINTER, _POINTER, *[_SIZE] * 4, _FLOAT),
-    "append": (_POINTER, _POINTER, _SIZE, *[_POINTER] * 3, *[_SIZE] * 4),
+    "attend": (_POINTER, _SIZE, *[_POINTER] * 4, _SIZE, *[_POINTER] * 2, _SIZE, *[_POINTER] * 2, *[_SIZE] * 4, _FLOAT),
+    "append": (_POINTER, _POINTER, _SIZE, *[_POINTER] * 4, *[_SIZE] * 4),
+    "move": (*[_POINTER] * 3, *[_SIZE] * 6),
     "add_norm": (*[_POINTER] * 4, _FLOAT, _POINTER, _POINTER, _SIZE, _SIZE),
-    "peak": (*[_POINTER] * 4, _SIZE, _SIZE),
-    "top": (*[_POINTER] * 3, *[_SIZE] * 3),
+    "peak": (*[_POINTER] * 5, _SIZE, _SIZE),
+    "top": (*[_POINTER] * 4, *[_SIZE] * 3),
     "pack": (_POINTER, _POINTER, _SIZE, _SIZE),
     "multiply": (_POINTER, _POINTER, _POINTER, _SIZE, _POINTER),
     "run": (_POINTER,),
@@ -64,7 +65,7 @@ class Run(ctypes.Structure):
         *((name, _SIZE) for name in ("sources", "heads", "width")),
         *((name, _POINTER) for name in ("self_keys", "self_values", "cross_keys", "cross_values")),
         *((name, _SIZE) for name in ("self_entries", "self_capacity", "cross_entries", "cross_capacity")),
-        ("spent", _POINTER),
+        *((name, _POINTER) for name in ("ancestors", "spent")),
     )
 
 
@@ -81,6 +82,7 @@ class Kernels:
                 function.argtypes, function.restype = arguments, result
         self.attend = library.glossd_attend
         self.append = library.glossd_append
+        self.move = library.glossd_move
         self.add_norm = library.glossd_add_norm
         self.peak = library.glossd_peak
         self.top = library.glossd_top

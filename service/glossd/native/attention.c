@@ -43,8 +43,9 @@ VECTOR INLINE void shape_scores(float *scores, const Scoring *scoring, int64_t h
 }
 
 /* One head of one row: `count` stored keys and values of `width`, a multiple of 16 up to 64 that is known when compiled. */
-VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const uint16_t *values, const Scoring *scoring,
-                               int64_t head, float *context, float *scores, int64_t count, const int64_t width)
+VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const uint16_t *values, const int64_t *places,
+                               const Scoring *scoring, int64_t head, float *context, float *scores, int64_t count,
+                               const int64_t width)
 {
     float products[16][16] __attribute__((aligned(64))) = { { 0 } };
     __m512 part[4], sum[4];
@@ -55,7 +56,10 @@ VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const u
     for (int64_t first = 0; first < count; first += 16) {
         const int64_t some = count - first < 16 ? count - first : 16;
         for (int64_t t = 0; t < some; t++) {
-            const uint16_t *key = keys + (first + t) * width;
+            const uint16_t *key = keys + places[first + t];
+            _mm_prefetch((const char *)(values + places[first + t]), _MM_HINT_T0);
+            if (width == 64)
+                _mm_prefetch((const char *)(values + places[first + t] + 32), _MM_HINT_T0);
             __m512 total = _mm512_mul_ps(part[0], widened(key));
             for (int64_t i = 1; i < width / 16; i++)
                 total = _mm512_fmadd_ps(part[i], widened(key + i * 16), total);
@@ -68,7 +72,7 @@ VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const u
     for (int64_t t = 0; t < count; t++) {
         const __m512 share = _mm512_set1_ps(scores[t]);
         for (int64_t i = 0; i < width / 16; i++)
-            sum[i] = _mm512_fmadd_ps(share, widened(values + t * width + i * 16), sum[i]);
+            sum[i] = _mm512_fmadd_ps(share, widened(values + places[t] + i * 16), sum[i]);
     }
     for (int64_t i = 0; i < width / 16; i++)
         _mm512_storeu_ps(context + i * 16, sum[i]);
@@ -76,13 +80,13 @@ VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const u
 
 /* As attend_head, for any width. */
 VECTOR static void attend_plainly(const float *query, const uint16_t *keys, const uint16_t *values,
-                                  const Scoring *scoring, int64_t head, float *context, float *scores, int64_t count,
-                                  int64_t width)
+                                  const int64_t *places, const Scoring *scoring, int64_t head, float *context,
+                                  float *scores, int64_t count, int64_t width)
 {
     for (int64_t t = 0; t < count; t++) {
         float sum = 0.0f;
         for (int64_t i = 0; i < width; i++)
-            sum += query[i] * from_bfloat(keys[t * width + i]);
+            sum += query[i] * from_bfloat(keys[places[t] + i]);
         scores[t] = sum;
     }
     shape_scores(scores, scoring, head, count - 1, count);
@@ -91,29 +95,35 @@ VECTOR static void attend_plainly(const float *query, const uint16_t *keys, cons
         context[i] = 0.0f;
     for (int64_t t = 0; t < count; t++)
         for (int64_t i = 0; i < width; i++)
-            context[i] += scores[t] * from_bfloat(values[t * width + i]);
+            context[i] += scores[t] * from_bfloat(values[places[t] + i]);
 }
 
-/* Attention of one query a row, found `stride` floats from row to row, over counts[r] positions of its own entry. A
- * query stands at its last position. context (rows, heads * width); scores: room for the largest count and 15 more. */
-VECTOR void glossd_attend_stored(const Store *store, const Scoring *scoring, const float *queries, int64_t stride,
-                                 const int64_t *entries, const int64_t *counts, float *context, float *scores,
-                                 int64_t rows)
+/* Attention of one query a row, found `stride` floats from row to row, over what the row sees; it stands at the last
+ * position seen. context (rows, heads * width). scratch: for the largest count a place and a float each, and 16 more. */
+VECTOR void glossd_attend_stored(const Store *store, const Scoring *scoring, const View *view, const float *queries,
+                                 int64_t stride, float *context, void *scratch, int64_t rows)
 {
-    const int64_t heads = store->heads, width = store->width;
-    for (int64_t r = 0; r < rows; r++)
+    const int64_t heads = store->heads, width = store->width, step = store->capacity * width;
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t count = view->counts[r];
+        int64_t *places = scratch;
+        float *scores = (float *)(places + count);
+        for (int64_t t = 0; t < count; t++) {
+            const int64_t entry = view->entries ? view->entries[r] : view->ancestors[r * view->stride + t];
+            places[t] = entry * heads * step + t * width;
+        }
         for (int64_t h = 0; h < heads; h++) {
-            const int64_t place = (entries[r] * heads + h) * store->capacity * width;
-            const uint16_t *keys = store->keys + place, *values = store->values + place;
+            const uint16_t *keys = store->keys + h * step, *values = store->values + h * step;
             const float *query = queries + r * stride + h * width;
             float *out = context + (r * heads + h) * width;
             if (width == 64)
-                attend_head(query, keys, values, scoring, h, out, scores, counts[r], 64);
+                attend_head(query, keys, values, places, scoring, h, out, scores, count, 64);
             else if (width == 32)
-                attend_head(query, keys, values, scoring, h, out, scores, counts[r], 32);
+                attend_head(query, keys, values, places, scoring, h, out, scores, count, 32);
             else
-                attend_plainly(query, keys, values, scoring, h, out, scores, counts[r], width);
+                attend_plainly(query, keys, values, places, scoring, h, out, scores, count, width);
         }
+    }
 }
 
 int64_t glossd_attend_scratch(int64_t count, int64_t width)

@@ -20,8 +20,17 @@ typedef struct {
 
 void glossd_remember(const Store *store, const float *keys, const float *values, int64_t stride, const int64_t *entries,
                      const int64_t *positions, int64_t count);
-void glossd_attend_stored(const Store *store, const Scoring *scoring, const float *queries, int64_t stride,
-                          const int64_t *entries, const int64_t *counts, float *context, float *scores, int64_t rows);
+/* Which entry of a store holds what a row sees: entries[row], or, where that is NULL, for each position t
+ * ancestors[row * stride + t]; and how many positions it sees. */
+typedef struct {
+    const int64_t *entries;
+    const int32_t *ancestors;
+    int64_t stride;
+    const int64_t *counts;
+} View;
+
+void glossd_attend_stored(const Store *store, const Scoring *scoring, const View *view, const float *queries,
+                          int64_t stride, float *context, void *scratch, int64_t rows);
 void glossd_attend_batch(const Scoring *scoring, const float *projected, float *context, float *scratch, int64_t count,
                          int64_t heads, int64_t width);
 /* Floats of scratch that glossd_attend_batch needs for `count` tokens. */

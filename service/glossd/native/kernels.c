@@ -7,13 +7,14 @@
 #include "common.h"
 
 INLINE void attend_one(const float *restrict query, const float *restrict keys, const float *restrict values,
-                       const float *restrict bias, float *restrict context, float *restrict scores, int64_t width,
-                       int64_t count, float scale)
+                       const int64_t *restrict places, const float *restrict bias, float *restrict context,
+                       float *restrict scores, int64_t width, int64_t count, float scale)
 {
     for (int64_t t = 0; t < count; t++) {
+        const float *restrict key = keys + places[t];
         float sum = 0.0f;
         for (int64_t i = 0; i < width; i++)
-            sum += query[i] * keys[t * width + i];
+            sum += query[i] * key[i];
         scores[t] = sum * scale;
     }
     if (bias)
@@ -22,46 +23,71 @@ INLINE void attend_one(const float *restrict query, const float *restrict keys, 
     softmax(scores, count);
     for (int64_t i = 0; i < width; i++)
         context[i] = 0.0f;
-    for (int64_t t = 0; t < count; t++)
+    for (int64_t t = 0; t < count; t++) {
+        const float *restrict value = values + places[t];
         for (int64_t i = 0; i < width; i++)
-            context[i] += scores[t] * values[t * width + i];
+            context[i] += scores[t] * value[i];
+    }
 }
 
-/* Attention of one query a row over its own entry of a store (entries, heads, capacity, width). queries: row r, head h at
- * queries + r * query_stride + h * width. entries[r] names the row's entry, counts[r] how many positions of it are seen.
- * bias: NULL, or (rows, heads, bias_stride). context: (rows, heads, width). scores: scratch for the largest count. */
+/* Attention of one query a row over a store (entries, heads, capacity, width). queries: row r, head h at queries + r *
+ * query_stride + h * width. counts[r]: how many positions are seen, of the entry entries[r], or, where that is NULL, position
+ * t of the entry ancestors[r * ancestor_stride + t]. bias: NULL, or (rows, heads, bias_stride). context: (rows, heads,
+ * width). scratch: for the largest count as many floats and places. */
 KERNEL void glossd_attend(const float *queries, int64_t query_stride, const float *keys, const float *values,
-                          const int64_t *entries, const int64_t *counts, const float *bias, int64_t bias_stride,
-                          float *context, float *scores, int64_t rows, int64_t heads, int64_t capacity, int64_t width,
-                          float scale)
+                          const int64_t *entries, const int32_t *ancestors, int64_t ancestor_stride,
+                          const int64_t *counts, const float *bias, int64_t bias_stride, float *context, void *scratch,
+                          int64_t rows, int64_t heads, int64_t capacity, int64_t width, float scale)
 {
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t count = counts[r];
+        int64_t *places = scratch;
+        float *scores = (float *)(places + count);
+        for (int64_t t = 0; t < count; t++) {
+            const int64_t entry = entries ? entries[r] : ancestors[r * ancestor_stride + t];
+            places[t] = (entry * heads * capacity + t) * width;
+        }
         for (int64_t h = 0; h < heads; h++) {
-            const float *key = keys + (entries[r] * heads + h) * capacity * width;
-            const float *value = values + (entries[r] * heads + h) * capacity * width;
+            const float *key = keys + h * capacity * width, *value = values + h * capacity * width;
             const float *query = queries + r * query_stride + h * width;
             const float *offset = bias ? bias + (r * heads + h) * bias_stride : 0;
             float *out = context + (r * heads + h) * width;
             if (width == 64)
-                attend_one(query, key, value, offset, out, scores, 64, counts[r], scale);
+                attend_one(query, key, value, places, offset, out, scores, 64, count, scale);
             else if (width == 32)
-                attend_one(query, key, value, offset, out, scores, 32, counts[r], scale);
+                attend_one(query, key, value, places, offset, out, scores, 32, count, scale);
             else
-                attend_one(query, key, value, offset, out, scores, width, counts[r], scale);
+                attend_one(query, key, value, places, offset, out, scores, width, count, scale);
         }
+    }
 }
 
 /* Write each row's key and value (heads, width), found at `stride` floats from row to row, at its own position of the
- * entry that has the row's number. */
+ * entry that has the row's number, and that number into the row's ancestors. */
 KERNEL void glossd_append(const float *new_keys, const float *new_values, int64_t stride, float *keys, float *values,
-                          const int64_t *positions, int64_t rows, int64_t heads, int64_t capacity, int64_t width)
+                          const int64_t *positions, int32_t *ancestors, int64_t rows, int64_t heads, int64_t capacity,
+                          int64_t width)
 {
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t r = 0; r < rows; r++) {
+        ancestors[r * capacity + positions[r]] = (int32_t)r;
         for (int64_t h = 0; h < heads; h++) {
             const int64_t target = ((r * heads + h) * capacity + positions[r]) * width;
             memcpy(keys + target, new_keys + r * stride + h * width, width * sizeof(float));
             memcpy(values + target, new_values + r * stride + h * width, width * sizeof(float));
         }
+    }
+}
+
+/* Copy chunks of `bytes` from entries origins[i] to targets[i] of a store (layers, entries, heads, step bytes); no target
+ * is an origin. */
+void glossd_move(char *store, const int64_t *origins, const int64_t *targets, int64_t moves, int64_t layers,
+                 int64_t entries, int64_t heads, int64_t step, int64_t bytes)
+{
+    for (int64_t layer = 0; layer < layers; layer++)
+        for (int64_t i = 0; i < moves; i++)
+            for (int64_t h = 0; h < heads; h++)
+                memcpy(store + (((layer * entries) + targets[i]) * heads + h) * step,
+                       store + (((layer * entries) + origins[i]) * heads + h) * step, bytes);
 }
 
 /* output = norm(hidden + residual) with weight and bias; `sum`, where not NULL, receives hidden + residual. */
@@ -87,11 +113,13 @@ KERNEL void glossd_add_norm(const float *hidden, const float *residual, const fl
     }
 }
 
-/* The logarithm of the sum of exponentials of each row, and the largest value with its first index. */
-KERNEL void glossd_peak(const float *scores, float *sums, float *best, int64_t *index, int64_t rows, int64_t width)
+/* The logarithm of the sum of exponentials of each row, and the largest value with its first index. Row r of the results
+ * is of row numbers[r] of the scores. */
+KERNEL void glossd_peak(const float *scores, const int64_t *numbers, float *sums, float *best, int64_t *index,
+                        int64_t rows, int64_t width)
 {
     for (int64_t r = 0; r < rows; r++) {
-        const float *row = scores + r * width;
+        const float *row = scores + numbers[r] * width;
         float highest = LOWEST, total = 0.0f;
         int64_t first = 0;
         int broken = 0;
@@ -115,12 +143,13 @@ KERNEL void glossd_peak(const float *scores, float *sums, float *best, int64_t *
     }
 }
 
-/* The `keep` largest of each row, best first, the lower index first where equal. Blocks of 64 whose maximum does not reach
+/* The `keep` largest of each row numbers[r], best first, the lower index first where equal. Blocks of 64 whose maximum does not reach
  * the worst kept value are passed over, so that nearly all of the work is one sweep of comparisons. */
-KERNEL void glossd_top(const float *scores, float *best, int64_t *index, int64_t rows, int64_t width, int64_t keep)
+KERNEL void glossd_top(const float *scores, const int64_t *numbers, float *best, int64_t *index, int64_t rows,
+                       int64_t width, int64_t keep)
 {
     for (int64_t r = 0; r < rows; r++) {
-        const float *row = scores + r * width;
+        const float *row = scores + numbers[r] * width;
         float *values = best + r * keep;
         int64_t *places = index + r * keep, held = 0;
         for (int64_t block = 0; block < width; block += 64) {

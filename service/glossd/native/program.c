@@ -34,7 +34,8 @@ typedef struct {
 
 /* One run: `rows` are decoder rows, or all tokens of `sources` sources of `lengths` one after another. tokens, positions
  * (rows). entries, counts (rows): in a decoder each row's source and its length, in an encoder the place of each token's
- * source. numbers: 0, 1, 2 ... spent: NULL, or where the nanoseconds of each operation are added up. */
+ * source. numbers: 0, 1, 2 ... ancestors
+ * (entries, self_capacity): which row holds each position that a row sees. spent: NULL, or where the nanoseconds of each operation are added up. */
 typedef struct {
     const Operation *operations;
     int64_t length, rows;
@@ -44,6 +45,7 @@ typedef struct {
     int64_t sources, heads, width;
     uint16_t *self_keys, *self_values, *cross_keys, *cross_values;
     int64_t self_entries, self_capacity, cross_entries, cross_capacity;
+    int32_t *ancestors;
     int64_t *spent;
 } Run;
 
@@ -146,15 +148,17 @@ static void attend(const Operation *op, const Run *run)
     if (op->code == ATTEND_SELF) {
         const Store store = self_store(run, op->layer);
         glossd_remember(&store, input + inner, input + 2 * inner, 3 * inner, run->numbers, run->positions, run->rows);
-        /* a row that stands at position p sees p + 1 positions */
         int64_t *counts = run->scratch;
-        for (int64_t r = 0; r < run->rows; r++)
+        for (int64_t r = 0; r < run->rows; r++) {
+            run->ancestors[r * run->self_capacity + run->positions[r]] = (int32_t)r;
             counts[r] = run->positions[r] + 1;
-        glossd_attend_stored(&store, &scoring, input, 3 * inner, run->numbers, counts, output,
-                             (float *)(counts + run->rows), run->rows);
+        }
+        const View view = { NULL, run->ancestors, run->self_capacity, counts };
+        glossd_attend_stored(&store, &scoring, &view, input, 3 * inner, output, counts + run->rows, run->rows);
     } else if (op->code == ATTEND_CROSS) {
         const Store store = cross_store(run, op->layer);
-        glossd_attend_stored(&store, &scoring, input, inner, run->entries, run->counts, output, run->scratch, run->rows);
+        const View view = { run->entries, NULL, 0, run->counts };
+        glossd_attend_stored(&store, &scoring, &view, input, inner, output, run->scratch, run->rows);
     } else {
         for (int64_t s = 0; s < run->sources; s++) {
             const int64_t count = run->lengths[s], width = op->width;

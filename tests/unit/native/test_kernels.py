@@ -21,12 +21,14 @@ def attend(kernels: Kernels, queries: torch.Tensor, store: tuple[torch.Tensor, t
            counts: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:  # fmt: skip
     keys, values = store
     _, heads, capacity, width = keys.shape
-    context = torch.full((len(entries), heads * width), torch.nan)
-    scratch = torch.empty(capacity)
+    context = torch.full((len(counts), heads * width), torch.nan)
+    scratch = torch.empty(3 * capacity)
+    whole = entries.dim() == 1
     kernels.attend(
-        *(queries.data_ptr(), queries.shape[1], keys.data_ptr(), values.data_ptr(), entries.data_ptr()),
+        *(queries.data_ptr(), queries.shape[1], keys.data_ptr(), values.data_ptr()),
+        *(entries.data_ptr() if whole else None, None if whole else entries.data_ptr(), 0 if whole else capacity),
         *(counts.data_ptr(), None if bias is None else bias.data_ptr(), 0 if bias is None else bias.shape[-1]),
-        *(context.data_ptr(), scratch.data_ptr(), len(entries), heads, capacity, width, width**-0.5),
+        *(context.data_ptr(), scratch.data_ptr(), len(counts), heads, capacity, width, width**-0.5),
     )
     return context
 
@@ -48,6 +50,16 @@ def test_attention_over_slots_is_masked_attention(kernels: Kernels, width: int, 
     torch.testing.assert_close(ours, theirs.reshape(6, -1), atol=2e-6, rtol=2e-6)
 
 
+def test_a_row_may_see_each_position_in_another_entry(kernels: Kernels) -> None:
+    torch.manual_seed(9)
+    store = (torch.randn(4, 3, 20, 16), torch.randn(4, 3, 20, 16))
+    counts, queries = torch.tensor([1, 20, 7]), torch.randn(3, 48)
+    ancestors = torch.randint(0, 4, (3, 20), dtype=torch.int32)
+    gathered = tuple(each[ancestors.long(), :, torch.arange(20)].transpose(1, 2).contiguous() for each in store)
+    expected = attend(kernels, queries, (gathered[0], gathered[1]), torch.arange(3), counts)
+    assert torch.equal(attend(kernels, queries, store, ancestors, counts), expected)
+
+
 def test_what_stands_behind_a_rows_last_position_is_never_read(kernels: Kernels) -> None:
     torch.manual_seed(1)
     store = (torch.randn(2, 2, 16, 16), torch.randn(2, 2, 16, 16))
@@ -62,8 +74,12 @@ def test_appending_writes_each_rows_own_position_only(kernels: Kernels) -> None:
     keys, values = torch.zeros(3, 2, 6, 4), torch.zeros(3, 2, 6, 4)
     projected = torch.randn(3, 24)
     positions = torch.tensor([0, 5, 2])
+    ancestors = torch.full((3, 6), -1, dtype=torch.int32)
     start = projected.data_ptr()
-    kernels.append(start + 32, start + 64, 24, keys.data_ptr(), values.data_ptr(), positions.data_ptr(), 3, 2, 6, 4)
+    store = (keys.data_ptr(), values.data_ptr(), positions.data_ptr(), ancestors.data_ptr())
+    kernels.append(start + 32, start + 64, 24, *store, 3, 2, 6, 4)
+    assert ancestors[torch.arange(3), positions].tolist() == [0, 1, 2]
+    assert int((ancestors >= 0).sum()) == 3
     expected = torch.zeros_like(keys)
     expected[torch.arange(3), :, positions] = projected[:, 8:16].view(3, 2, 4)
     assert torch.equal(keys, expected)
@@ -87,7 +103,10 @@ def test_the_sum_of_hidden_and_residual_is_normalised(kernels: Kernels) -> None:
 def peak(kernels: Kernels, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     rows, width = scores.shape
     total, best, index = torch.empty(rows), torch.empty(rows), torch.empty(rows, dtype=torch.int64)
-    kernels.peak(scores.data_ptr(), total.data_ptr(), best.data_ptr(), index.data_ptr(), rows, width)
+    turned, numbers = scores.flip(0), torch.arange(rows).flip(0)
+    kernels.peak(
+        turned.data_ptr(), numbers.data_ptr(), total.data_ptr(), best.data_ptr(), index.data_ptr(), rows, width
+    )
     return total, best, index
 
 
@@ -116,7 +135,8 @@ def test_the_best_few_are_topk(kernels: Kernels, count: int) -> None:
     scores = torch.randn(8, 700)
     scores[3, 40:] = -torch.inf
     best, index = torch.empty(8, count), torch.empty(8, count, dtype=torch.int64)
-    kernels.top(scores.data_ptr(), best.data_ptr(), index.data_ptr(), 8, 700, count)
+    numbers = torch.arange(8)
+    kernels.top(scores.data_ptr(), numbers.data_ptr(), best.data_ptr(), index.data_ptr(), 8, 700, count)
     values, places = scores.topk(count)
     assert torch.equal(best, values)
     assert torch.equal(index, places)
