@@ -7,9 +7,15 @@ the type and shape that the C sources state. Callers have a PyTorch form of ever
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 from functools import cache
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+INTERFACE = 2
+"""Raised with ``GLOSSD_INTERFACE`` in ``common.h`` whenever a signature or a structure changes."""
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_int64
@@ -96,6 +102,13 @@ class Kernels:
 
 @cache
 def load_kernels() -> Kernels | None:
-    """The compiled operators, or None where this installation has none."""
+    """The compiled operators, or None where this installation has none, or those of another version of the sources."""
     path = Path(__file__).with_name("_kernels.so")
-    return Kernels(ctypes.CDLL(os.fspath(path))) if path.exists() else None
+    if not path.exists():
+        return None
+    library = ctypes.CDLL(os.fspath(path))
+    built = library.glossd_interface() if hasattr(library, "glossd_interface") else 0
+    if built != INTERFACE:
+        _log.warning("the compiled operators have interface %d, not %d: install again to build them", built, INTERFACE)
+        return None
+    return Kernels(library)
