@@ -29,7 +29,7 @@ from glossd.models.layers import (
     fuse,
     padding_mask,
 )
-from glossd.models.program import CONTEXT, HIDDEN, NORMED, SCORES, WIDE, Program, ProgramCache, Programs
+from glossd.models.program import CONTEXT, HIDDEN, SCORES, WIDE, Program, ProgramCache, Programs
 from glossd.native import Kernels
 
 if TYPE_CHECKING:
@@ -231,37 +231,25 @@ class BartModel:
     def _list_self_attention(self, program: Program, layer: EncoderLayer | DecoderLayer, index: int | None) -> None:
         """Over the past of each row in decoder layer ``index``, or in an encoder (None) over each source."""
         heads = layer.attention.heads
-        program.linear(self._list_norm(program, layer.attention_norm), WIDE, layer.attention.qkv)
+        program.linear(program.enter(layer.attention_norm, first=self.pre_norm), WIDE, layer.attention.qkv)
         if index is None:
             program.attend_batch(heads, (program.widths[WIDE] // 3 // heads) ** -0.5)
         else:
             program.attend_self(index, self.info.head_width**-0.5)
         program.linear(CONTEXT, WIDE, layer.attention.output)
-        self._list_residual(program, layer.attention_norm)
+        program.leave(layer.attention_norm, first=self.pre_norm)
 
     def _list_cross_attention(self, program: Program, layer: DecoderLayer, index: int) -> None:
-        program.linear(self._list_norm(program, layer.cross_norm), WIDE, layer.cross.query)
+        program.linear(program.enter(layer.cross_norm, first=self.pre_norm), WIDE, layer.cross.query)
         program.attend_cross(index, self.info.head_width**-0.5)
         program.linear(CONTEXT, WIDE, layer.cross.output)
-        self._list_residual(program, layer.cross_norm)
+        program.leave(layer.cross_norm, first=self.pre_norm)
 
     def _list_feed_forward(self, program: Program, layer: EncoderLayer | DecoderLayer) -> None:
-        program.feed(self._list_norm(program, layer.final_norm), WIDE, layer.expand, layer.contract, gate=None)
-        self._list_residual(program, layer.final_norm)
-
-    def _list_norm(self, program: Program, norm: LayerNorm) -> int:
-        """The buffer that a block starts from."""
-        if not self.pre_norm:
-            return HIDDEN
-        program.norm(HIDDEN, NORMED, norm)
-        return NORMED
-
-    def _list_residual(self, program: Program, norm: LayerNorm) -> None:
-        """HIDDEN after a block whose result is in WIDE."""
-        if self.pre_norm:
-            program.add(HIDDEN, HIDDEN, WIDE)
-        else:
-            program.norm(WIDE, HIDDEN, norm, other=HIDDEN)
+        program.feed(
+            program.enter(layer.final_norm, first=self.pre_norm), WIDE, layer.expand, layer.contract, gate=None
+        )
+        program.leave(layer.final_norm, first=self.pre_norm)
 
 
 class MBartModel(BartModel):

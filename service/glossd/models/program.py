@@ -94,6 +94,20 @@ class Program:
         """``target``: ``origin`` plus ``other``."""
         self._add("norms", _ADD, origin, target, self.widths[origin], extra=other)
 
+    def enter(self, norm: Norm, *, first: bool) -> int:
+        """The buffer that a block starts from: NORMED where its norm comes ``first``, else HIDDEN."""
+        if not first:
+            return HIDDEN
+        self.norm(HIDDEN, NORMED, norm)
+        return NORMED
+
+    def leave(self, norm: Norm, *, first: bool) -> None:
+        """HIDDEN after a block whose result is in WIDE."""
+        if first:
+            self.add(HIDDEN, HIDDEN, WIDE)
+        else:
+            self.norm(WIDE, HIDDEN, norm, other=HIDDEN)
+
     def attend_self(self, layer: int, scale: float, distances: Distances | None = None) -> None:
         """CONTEXT from the queries, keys and values in WIDE, over each row's own past."""
         self._attend(_ATTEND_SELF, self.widths[WIDE] // 3, layer, scale, distances)
