@@ -21,6 +21,7 @@ from glossd.types import Generation
 _log = logging.getLogger(__name__)
 
 LONGEST_TICK_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
 USUAL_TIMES = 4.0
 """A call of the model may take so many times as long as its size lets expect from those before it."""
 
@@ -31,7 +32,8 @@ class Post:
     """One worker's place in a pool. Whoever stands there is replaced when it dies, ``limits.restarts`` times.
 
     A replacement, and an engine that only fails, must answer the first request again that was ever answered here before
-    they are well. ``on_lost`` is told once, from any thread, when this place is given up for good.
+    they are well. A replacement that dies before that is followed by the next after a second, then two, then four, ...
+    ``on_lost`` is told once, from any thread, when this place is given up for good.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Post:
         self._lock = threading.Lock()
         self._past: list[EngineStatistics] = []
         self._lost = self._closing = self._unproven = False
+        self._pauses = 0
+        self._pause_seconds = 0.0
         self._proof: Future[Generation] | None = None
         self._beats = -1
         self._silent_seconds = self._unwell_seconds = 0.0
@@ -89,24 +93,38 @@ class Post:
             error = EngineDeadError(f"{self._name}: {self.condition}, for {self._unwell_seconds:.1f} s")
             engine.abandon(error)
             self._lose(error)
+        elif self._pause_seconds:
+            self._pause_seconds = max(0.0, self._pause_seconds - seconds)
+            if not self._pause_seconds:
+                self._replace()
         elif engine.failing or self._unproven:
             self._prove()
 
     def _on_death(self, error: BaseException) -> None:
-        """In the thread of the engine that died: put another one in its place, or give up."""
+        """In the thread of the engine that died: put another one in its place, now or after a pause, or give up."""
         with self._lock:
-            past = self.engine
             give_up = self._closing or is_fatal(error) or self.restarts >= self._limits.restarts
-            if not give_up:
-                self._past.append(past.statistics().ended())
-                self._unproven = past.first_answered is not None
-                self.engine = self._start(self._on_death)
-                self.engine.first_answered = past.first_answered
+            # One that dies before it was proven would only die again at once.
+            self._pauses = self._pauses + 1 if self._unproven else 0
+            self._pause_seconds = min(LONGEST_PAUSE_SECONDS, float(2 ** (self._pauses - 1))) if self._pauses else 0.0
         if give_up:
             self._lose(error)
             return
         extra = {"engine": self._name, "error": type(error).__name__, "frames": frames_of(error)}
-        _log.error("engine died and was started again", extra=extra | {"restarts": self.restarts})
+        _log.error("engine died", extra=extra | {"restarts": self.restarts, "pause_seconds": self._pause_seconds})
+        if not self._pause_seconds:
+            self._replace()
+
+    def _replace(self) -> None:
+        with self._lock:
+            past = self.engine
+            if self._closing or self._lost or past.alive:
+                return
+            self._past.append(past.statistics().ended())
+            self._unproven = past.first_answered is not None
+            self.engine = self._start(self._on_death)
+            self.engine.first_answered = past.first_answered
+        _log.warning("engine started again", extra={"engine": self._name, "restarts": self.restarts})
         self._prove()
 
     def _prove(self) -> None:

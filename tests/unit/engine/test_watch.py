@@ -28,7 +28,8 @@ def answers(pool: EnginePool, *source: int) -> tuple[int, ...]:
 
 
 def test_a_dead_engine_is_replaced_and_well_again_when_it_has_answered_once_more() -> None:
-    faults, told = Faults(), []  # type: tuple[Faults, list[BaseException]]
+    faults = Faults()
+    told: list[BaseException] = []
     pool = pool_of(faults, told)
     assert answers(pool, 5, 6) == (5, 6, END)
     steps = pool.statistics().counters.steps
@@ -36,13 +37,31 @@ def test_a_dead_engine_is_replaced_and_well_again_when_it_has_answered_once_more
     waiting = pool.submit(echo_request([7, 8]))
     with pytest.raises(EngineDeadError):
         waiting.result(30)
-    wait_until(lambda: pool.restarts > 0)
     faults.set("none")
-    wait_until(lambda: pool.alive or bool(told))
-    if not told:  # the answer that proves it well may have met the fault, too
-        assert answers(pool, 7, 8) == (7, 8, END)
-        assert pool.statistics().counters.steps > steps
-        assert pool.statistics().rows == LIMITS.rows
+    wait_until(lambda: pool.restarts > 0 and pool.alive)
+    assert answers(pool, 7, 8) == (7, 8, END)
+    assert pool.statistics().counters.steps > steps
+    assert pool.statistics().rows == LIMITS.rows
+    assert told == []
+    pool.close()
+
+
+def test_a_replacement_that_dies_too_is_followed_by_another_after_a_pause() -> None:
+    faults = Faults()
+    told: list[BaseException] = []
+    pool = pool_of(faults, told)
+    post = pool._posts[0]
+    assert answers(pool, 5, 6) == (5, 6, END)
+    faults.set("die")
+    with pytest.raises(EngineDeadError):
+        pool.submit(echo_request([7, 8])).result(30)
+    wait_until(lambda: post._pause_seconds > 0)  # the test that a replacement has to answer is deadly, too
+    assert pool.restarts == 1
+    assert pool.condition == "its engine has died"
+    faults.set("none")
+    wait_until(lambda: pool.restarts == 2 and pool.alive)
+    assert answers(pool, 7, 8) == (7, 8, END)
+    assert told == []
     pool.close()
 
 
@@ -54,7 +73,7 @@ def test_who_dies_again_and_again_is_given_up_and_the_owner_is_told_once() -> No
     faults.set("die")
     with pytest.raises(EngineDeadError):
         pool.submit(echo_request([7, 8])).result(30)
-    wait_until(lambda: bool(told))  # the test that a replacement has to answer is deadly, too
+    wait_until(lambda: bool(told))
     assert pool.restarts == LIMITS.restarts
     assert pool.condition == "its engine has died"
     with pytest.raises(EngineDeadError):
