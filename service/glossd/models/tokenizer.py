@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 PROBE = "a"
+_MARIAN_FILES = ("vocab.json", "source.spm", "target.spm")
 T5_WINDOW = 512
 _COLUMNS = {"MBartTokenizer": "mbart", "MBart50Tokenizer": "mbart", "M2M100Tokenizer": "m2m", "NllbTokenizer": "nllb"}
 
@@ -247,6 +248,10 @@ def load_tokenizer(directory: Path, config: PretrainedConfig, facts: TokenizerFa
                 str(directory), config=config, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:
+        wanted = _MARIAN_FILES if facts.model_type == "marian" else ()
+        for name in wanted:  # the library's own words name no file
+            if not (directory / name).exists():
+                raise ModelFilesError(f"{directory / name}: no such file") from error
         raise ModelFilesError(f"{directory}: the tokenizer does not load: {error}") from error
     return Tokenizer(tokenizer, facts)
 
