@@ -150,6 +150,26 @@ async def test_a_hurried_drain_cuts_what_is_left(held: Serving) -> None:
     assert (held.work.at_work, server.calls.count) == (0, 0)
 
 
+async def test_calls_are_still_taken_between_not_serving_and_the_end_of_the_notice() -> None:
+    async with (
+        serving(drain_notice_seconds=600, health_port=0) as toy,
+        grpc.aio.insecure_channel(toy.endpoint) as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{toy.server.health_port}") as probes,
+    ):
+        hurry = asyncio.Event()
+        health = health_pb2_grpc.HealthStub(probes)
+        draining = asyncio.create_task(toy.server.drain(hurry))
+        while toy.server.health.states()[""]:
+            await asyncio.sleep(0)
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert (await ArticleServiceStub(channel).Digest(DIGEST)).summary.text == "hello"
+        hurry.set()
+        await draining
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ArticleServiceStub(channel).Digest(DIGEST)
+
+
 async def test_who_watches_the_health_does_not_hold_up_a_drain() -> None:
     async with serving(drain_seconds=600) as toy, grpc.aio.insecure_channel(toy.endpoint) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))

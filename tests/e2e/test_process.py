@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Process:
     """A running ``glossd serve`` and what it logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
         command = [sys.executable, "-m", "tests.e2e.toy_process", "serve", "--port", "0"]
+        command += [word for setting in settings for word in ("--set", setting)]
         path = os.pathsep.join([str(ROOT / "service"), str(ROOT)])
         environment = {**os.environ, "PYTHONPATH": path}
         self.popen = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
@@ -77,3 +78,19 @@ def test_a_second_sigterm_cuts_the_call_and_the_process_ends_well(process: Proce
             list(events)
     assert process.wait_for("drained")["calls"] == 0
     assert process.popen.wait() == 0
+
+
+def test_a_call_that_outlasts_the_grace_is_cut_and_the_process_ends_well() -> None:
+    running = Process("server.drain_seconds=0.2")
+    try:
+        with Client(running.endpoint) as client:
+            events = client.stream_digest("The council met. It will build a bridge.")
+            assert isinstance(next(events), DetectedLanguage)
+            running.send(signal.SIGTERM)
+            with pytest.raises(RemoteError, match=r"UNAVAILABLE|CANCELLED"):
+                list(events)
+        assert running.wait_for("drained")["calls"] == 0
+        assert running.popen.wait() == 0
+    finally:
+        running.popen.kill()
+        running.popen.communicate()

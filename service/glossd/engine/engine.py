@@ -48,17 +48,15 @@ class Engine:
         device: torch.device | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self._limits = limits or EngineLimits()
+        self._limits = limits = limits or EngineLimits()
         self._info: ModelInfo = model.info
         self._on_death = on_death
-        share = self._limits.interactive_share
-        self._waiting = WaitingQueue(
-            ageing_ns=int(self._limits.ageing_seconds * 1e9), bulk_share=self._limits.bulk_share
-        )
+        share = limits.interactive_share
+        self._waiting = WaitingQueue(ageing_ns=int(limits.ageing_seconds * 1e9), bulk_share=limits.bulk_share)
         self._scheduler = Scheduler(
-            self._waiting, rows=self._limits.rows, batch_tokens=self._limits.batch_tokens, interactive_share=share
+            self._waiting, rows=limits.rows, batch_tokens=limits.batch_tokens, interactive_share=share
         )
-        self._intake = Intake(queue_tokens=self._limits.queue_tokens, interactive_share=share)
+        self._intake = Intake(queue_tokens=limits.queue_tokens, interactive_share=share)
         self._model = model
         self._device = device or torch.device("cpu")
         self._runner = self._new_runner()
@@ -72,7 +70,7 @@ class Engine:
         self._recent = Recent(self._limits.cache_entries)
         self._closing = False
         self._death: BaseException | None = None
-        self._inbox_tokens = self._cancelled = self._expired = self._shared = self._cached = 0
+        self._inbox_tokens = self._cancelled = self._expired = self._expired_unstarted = self._shared = self._cached = 0
         self.beats = self.expected_ns = 0
         self.first_answered: GenerationRequest | None = None
         self._beat_ns = self._sweep_due_ns = time.monotonic_ns()
@@ -137,6 +135,7 @@ class Engine:
             rows=self._limits.rows,
             cancelled=self._cancelled,
             expired=self._expired,
+            expired_unstarted=self._expired_unstarted,
             shared=self._shared,
             cached=self._cached,
             cache_bytes=self._runner.cache_bytes,
@@ -308,6 +307,7 @@ class Engine:
                 self._cancelled += 1
             else:
                 self._expired += 1
+                self._expired_unstarted += not sequence.admitted_ns
                 sequence.fail(DeadlineError("the deadline passed before the segment was decoded"))
 
     def _answer(self, finished: Finished) -> None:

@@ -41,6 +41,7 @@ class EngineStatistics:
     rows: int
     cancelled: int
     expired: int
+    expired_unstarted: int
     shared: int
     cached: int
     cache_bytes: int

@@ -161,7 +161,8 @@ class Server:
         Returns when every handler has returned. Harmless when repeated.
         """
         self.health.close()
-        if self._transport is None or self._watching is None:
+        transport, self._transport = self._transport, None
+        if transport is None or self._watching is None:
             self.calls.refuse_more()
             return
         self._watching.cancel()
@@ -171,7 +172,7 @@ class Server:
         if settings.drain_notice_seconds:
             await asyncio.wait({hurried}, timeout=settings.drain_notice_seconds)
         self.calls.refuse_more()
-        await self._stop(self._transport, hurried)
+        await self._stop(transport, hurried)
         if self._probes is not None:
             await self._probes.stop(0)
         # grpc answers before the handlers it has cut are through with their cleaning up.

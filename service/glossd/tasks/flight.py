@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from concurrent.futures import Future
-from dataclasses import replace
 from types import TracebackType
 from typing import TypeVar
 
@@ -15,8 +13,6 @@ from glossd.errors import DeadlineError
 from glossd.telemetry.calls import Tally, current_call
 from glossd.telemetry.metrics import Metrics, Stage
 from glossd.types import Alignment, Generation, GenerationParams, GenerationRequest, RequestOptions
-
-MOST_MARGIN_NS = 1_000_000_000
 
 _Answer = TypeVar("_Answer", Generation, Alignment)
 
@@ -27,7 +23,7 @@ class Flight:
     def __init__(self, generator: Generator, options: RequestOptions, metrics: Metrics) -> None:
         self._generator = generator
         self._metrics = metrics
-        self._options = _answerable(options)
+        self._options = options
         self._lock = threading.Lock()
         self._futures: set[Future[Generation]] = set()
         self._closed = False
@@ -99,14 +95,6 @@ class Flight:
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise DeadlineError("the deadline passed before the text was done") from error
-
-
-def _answerable(options: RequestOptions) -> RequestOptions:
-    """A partial answer must leave before its caller has stopped waiting: a tenth of the time is kept for that."""
-    if options.deadline_ns is None or not options.allow_partial:
-        return options
-    left = max(0, options.deadline_ns - time.monotonic_ns())
-    return replace(options, deadline_ns=options.deadline_ns - min(left // 10, MOST_MARGIN_NS))
 
 
 def deadline(options: RequestOptions) -> asyncio.Timeout:

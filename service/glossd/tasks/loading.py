@@ -163,6 +163,7 @@ def _reading(name: str, engine: EnginePool) -> EngineReading:
         cached_segments=statistics.cached + statistics.shared,
         cancelled_segments=statistics.cancelled,
         expired_segments=statistics.expired,
+        expired_unstarted_segments=statistics.expired_unstarted,
         failed_model_calls=statistics.failed_calls,
         memory_failures=statistics.memory_failures,
         padding_share=1 - counters.source_tokens / padded if padded else 0.0,

@@ -85,6 +85,7 @@ class Summarizer:
                 except DeadlineError:
                     if not settings.options.allow_partial:
                         raise
+                    self._metrics.text_is_partial()
                     return await asyncio.to_thread(_extract_instead, reading, settings)
             return await asyncio.to_thread(_assemble, reading, abstract, model)
 

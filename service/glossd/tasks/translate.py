@@ -27,6 +27,7 @@ from glossd.telemetry.metrics import Metrics, Stage
 from glossd.text.document import Segment
 from glossd.types import (
     DecodeOptions,
+    FinishReason,
     MimeType,
     RequestOptions,
     SegmentResult,
@@ -108,6 +109,8 @@ class Translator:
                     yield TranslatedSegment(separator, segment)
             with self._metrics.stage(Stage.REBUILD):
                 text = await asyncio.to_thread(assemble, reading, outcomes, direction, model.name)
+            if text.finish_reason is FinishReason.DEADLINE:
+                self._metrics.text_is_partial()
             yield text
 
     async def _outcomes(

@@ -56,6 +56,7 @@ ERRORS = _counter(
     "glossd_errors", "calls", "Calls refused or failed, by the reason of their ErrorInfo: OVERLOADED, ...", "reason"
 )
 CALLERS = _counter("glossd_caller_requests", "calls", "Calls let in, by the name of the token.", "caller")
+PARTIAL = _counter("glossd_partial_texts", "texts", "Texts answered at the deadline with what was done of them.")
 FIRST_SEGMENT = _histogram("glossd_first_segment_seconds", "From a text's first segment queued to its first one done.")
 STAGE_SECONDS = _histogram(
     "glossd_stage_seconds",
@@ -66,7 +67,7 @@ SERVING = _gauge("glossd_serving", "0 or 1", "1 while the overall health is SERV
 MODEL_READY = _gauge("glossd_model_ready", "0 or 1", "1 while a known model is loaded and well.", "model")
 BUILD = _gauge("glossd_build_info", "1", "Always 1; the label tells the version.", "version")
 
-CALL_METRICS = (REQUESTS, REQUEST_SECONDS, IN_FLIGHT, ERRORS, CALLERS, FIRST_SEGMENT, STAGE_SECONDS)
+CALL_METRICS = (REQUESTS, REQUEST_SECONDS, IN_FLIGHT, ERRORS, CALLERS, PARTIAL, FIRST_SEGMENT, STAGE_SECONDS)
 STATE_METRICS = (SERVING, MODEL_READY, BUILD)
 
 ENGINE_METRICS: dict[str, MetricSpec] = {
@@ -102,6 +103,12 @@ ENGINE_METRICS: dict[str, MetricSpec] = {
     ),
     "expired_segments": _counter(
         "glossd_expired_segments", "segments", "Segments whose deadline passed before they were done.", "model"
+    ),
+    "expired_unstarted_segments": _counter(
+        "glossd_expired_unstarted_segments",
+        "segments",
+        "Those of them that had not reached the model: it never saw them.",
+        "model",
     ),
     "failed_model_calls": _counter(
         "glossd_failed_model_calls",

@@ -59,6 +59,7 @@ class EngineReading:
     decode_seconds: float = 0.0
     cancelled_segments: int = 0
     expired_segments: int = 0
+    expired_unstarted_segments: int = 0
     failed_model_calls: int = 0
     memory_failures: int = 0
 
@@ -112,6 +113,7 @@ class Metrics:
         self._in_flight = self._gauge(catalogue.IN_FLIGHT)
         self._errors = self._counter(catalogue.ERRORS)
         self._callers = self._counter(catalogue.CALLERS)
+        self._partial = self._counter(catalogue.PARTIAL)
         self._first_segment = self._histogram(catalogue.FIRST_SEGMENT)
         self._stage_seconds = self._histogram(catalogue.STAGE_SECONDS)
 
@@ -145,6 +147,10 @@ class Metrics:
     def caller_let_in(self, caller: str) -> None:
         """A call came with the token of ``caller``."""
         self._callers.labels(caller).inc()
+
+    def text_is_partial(self) -> None:
+        """A text was answered at the deadline with what was done of it."""
+        self._partial.inc()
 
     def first_segment_done(self, seconds: float) -> None:
         """The first segment of a text was done ``seconds`` after the first one was queued."""

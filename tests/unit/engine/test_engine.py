@@ -99,7 +99,7 @@ def test_expired_work_never_reaches_the_model() -> None:
     with pytest.raises(DeadlineError):
         engine.submit(echo_request([4, 5], deadline_ns=time.monotonic_ns() - 1)).result(30)
     assert model.encoded == []
-    assert engine.statistics().expired == 1
+    assert (engine.statistics().expired, engine.statistics().expired_unstarted) == (1, 1)
     engine.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from glossd.errors import InvalidInputError, UnsupportedLanguageError
 from glossd.languages import all_languages
@@ -150,3 +152,21 @@ def test_a_task_s_field_is_named_where_the_caller_has_it(
     with pytest.raises(UnsupportedLanguageError) as caught, convert.caller_paths(paths, prefix=prefix):
         raise UnsupportedLanguageError(field, "why")
     assert (caught.value.field, caught.value.description) == (expected, "why")
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "margin_ms"), [(0, 0), (40, 20), (100, 50), (300, 50), (2_000, 200), (60_000, 1_000), (10**9, 1_000)]
+)
+def test_a_partial_answer_is_due_before_its_caller_stops_waiting(left_ms: int, margin_ms: int) -> None:
+    millisecond, now_ns = 1_000_000, 7
+    deadline_ns = now_ns + left_ms * millisecond
+    assert deadline_ns - convert.answer_by(deadline_ns, now_ns=now_ns) == margin_ms * millisecond
+
+
+def test_only_a_caller_that_takes_part_of_the_answer_gets_it_early() -> None:
+    deadline_ns = time.monotonic_ns() + 10**15
+    due = [
+        convert.request_options(common.RequestOptions(allow_partial=partial), Limits(), deadline_ns).deadline_ns
+        for partial in (True, False)
+    ]
+    assert due == [deadline_ns - 10**9, deadline_ns]

@@ -281,14 +281,6 @@ async def test_with_allow_partial_a_deadline_gives_what_is_done_and_the_source_f
     assert result.source_coverage == pytest.approx(1 / 3)
 
 
-async def test_a_partial_answer_is_due_before_its_caller_stops_waiting() -> None:
-    generator = ToyGenerator()
-    deadline_ns = time.monotonic_ns() + 10**15
-    await translator(generator).translate(task("The one.", deadline_ns=deadline_ns, allow_partial=True))
-    await translator(generator).translate(task("The one.", deadline_ns=deadline_ns))
-    assert [request.deadline_ns for request in generator.requests] == [deadline_ns - 10**9, deadline_ns]
-
-
 @pytest.mark.parametrize(
     "text", ["word " * 60_000, "abcdefghij" * 30_000, "the a@b." * 60_000, "the \u200b\x01 one " * 20_000]
 )
