@@ -44,6 +44,15 @@ _CREDIT = re.compile(
     re.IGNORECASE,
 )
 _CREDIT_WORDS = 7
+_WRITES = r"(?:writer|columnist|journalist|reporter|editor|correspondent|author|critic|contributor|commentator)\b"
+_NAME = r"[A-Z\u00c0-\u00de][\w.'’-]{0,20}"
+_ABOUT_AUTHOR = re.compile(
+    rf"{_NAME}(?: {_NAME}){{1,3}} (?:is|was) (?:an?|the|our)(?: [\w-]{{1,20}}){{0,3}} {_WRITES}"
+    r"(?:\.?|,? (?:for|at|with|on|of|and|whose|based|in)\b.{0,120})"
+    r"|[（(]?(?:本文)?作者(?:系|为|是|单位|简介).{1,60}|\w{2,4}[，,]?(?:本[报刊台]|特约|专栏)(?:记者|作家|撰稿人|评论员)[。]?",
+    re.DOTALL,
+)
+_ABOUT_AUTHOR_WORDS = 25
 _FURNITURE = re.compile(
     r"\ball rights reserved\b|\bcopyright\b|©|\bsubscribe\b|\bnewsletters?\b|\bsign (?:up|in)\b|\blog in\b"
     r"|\bfollow us\b|\bcookies?\b|\bprivacy policy\b|\bterms of (?:use|service)\b|\bshare (?:this|on)\b"
@@ -141,12 +150,19 @@ def read_cues(source: str, line: Line) -> Cues:
         open_end=_OPEN_END.search(text[-4:]) is not None,
         date=_date_and_time(dated, date) if date else "",
         caption=bool(_CAPTION.search(edges)) and words < 90,
-        credit=words <= _CREDIT_WORDS and not terminal and bool(_CREDIT.match(text)),
+        credit=_is_credit(text, words, terminal=terminal),
         furniture=_is_furniture(edges, words, terminal=terminal),
         section=_is_section(text, whole, words, terminal=terminal),
         piped=whole.endswith(("|", "｜", "¦")),
         path=words <= _SECTION_WORDS and len(text) < 80 and bool(_PATH.search(text)),
     )
+
+
+def _is_credit(text: str, words: float, *, terminal: bool) -> bool:
+    """Who wrote it: a byline, or one sentence about the author alone on its line."""
+    if words <= _CREDIT_WORDS and not terminal and _CREDIT.match(text):
+        return True
+    return 3 < words <= _ABOUT_AUTHOR_WORDS and _ABOUT_AUTHOR.fullmatch(text) is not None
 
 
 def _is_furniture(edges: str, words: float, *, terminal: bool) -> bool:

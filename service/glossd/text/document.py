@@ -123,7 +123,7 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
     lines = read_lines(source, markdown=document.mime_type is MimeType.MARKDOWN)
     trusted = page.extraction is not document.extraction
     labels = label_lines(source, lines, title=page.title, date=page.date, trusted=trusted)
-    if page.extraction is Extraction.FULL:
+    if page.extraction is Extraction.FULL and not trusted:
         labels = labels.keeping_everything()
     elif labels.uncertain:
         warnings.append(Warning(WarningCode.EXTRACTION_UNCERTAIN, labels.uncertain))

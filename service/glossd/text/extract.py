@@ -16,6 +16,7 @@ from glossd.text.lines import Line, LineForm
 from glossd.text.words import terms
 
 _LEAST_KEPT_SHARE = 0.3
+_LEAST_TRUSTED_SHARE = 0.75
 _LINES_ABOVE = 14
 _LEAST_TITLE_SCORE = 0.3
 _TITLE_WORDS = 4
@@ -62,7 +63,8 @@ def label_lines(
 ) -> Labels:
     """Labels every line; ``title`` and ``date`` are what is known from elsewhere (a page's metadata).
 
-    ``trusted`` says that somebody has already taken the residue away, so that no line is called that.
+    ``trusted`` says that somebody has already taken most of the residue away: what is judged to be some must then be
+    less than a quarter of the words, else no line is called that.
     When no prose is found, or what would be kept holds less than 30 % of the words, every line is kept and
     ``uncertain`` says so.
     """
@@ -71,13 +73,14 @@ def label_lines(
     labels = _Labeller(lines, cues, run).label()
     kept = [label not in (Label.CAPTION, Label.RESIDUE) for label in labels]
     reason = _doubt(lines, cues, kept, run)
-    if reason:
-        labels = [_plain_label(line) for line in lines]
-        kept = [True] * len(lines)
-    if trusted:
+    if trusted and (reason or _share_of_words(cues, kept) < _LEAST_TRUSTED_SHARE):
         labels = [
             _plain_label(line) if label is Label.RESIDUE else label for line, label in zip(lines, labels, strict=True)
         ]
+        kept, reason = [True] * len(lines), ""
+    elif reason:
+        labels = [_plain_label(line) for line in lines]
+        kept = [True] * len(lines)
     known = dict(_heads(cues, labels))
     return Labels(
         tuple(labels), tuple(kept), title or known.get(Label.TITLE, ""), date or known.get(Label.DATE, ""), reason
@@ -122,11 +125,15 @@ def _doubt(lines: Sequence[Line], cues: Sequence[Cues], kept: Sequence[bool], ru
     filled = sum(line.form is not LineForm.BLANK for line in lines)
     if not run:
         return "no paragraph was found; the whole text is kept" if filled > 2 else ""
-    total = sum(cue.words for cue in cues)
-    share = sum(cue.words for cue, keep in zip(cues, kept, strict=True) if keep) / max(total, 1.0)
+    share = _share_of_words(cues, kept)
     if share < _LEAST_KEPT_SHARE:
         return f"the likely body has only {share:.0%} of the words; the whole text is kept"
     return ""
+
+
+def _share_of_words(cues: Sequence[Cues], kept: Sequence[bool]) -> float:
+    total = sum(cue.words for cue in cues)
+    return sum(cue.words for cue, keep in zip(cues, kept, strict=True) if keep) / max(total, 1.0)
 
 
 def _scores(cues: Sequence[Cues]) -> Iterator[float]:

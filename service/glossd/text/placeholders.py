@@ -77,9 +77,13 @@ def restore(text: str, targets: Sequence[str], finish: Callable[[str], str]) -> 
     end = length = 0
     for unit in units(finished):
         word = finished[unit.start : unit.end]
-        pieces += (finished[end : unit.start], by_name.get(word, word))
-        start = length + unit.start - end
-        length = start + len(pieces[-1])
+        target = by_name.get(word, word)
+        between = finished[end : unit.start]
+        if not between and word in by_name and _would_grow_together(pieces[-1] if pieces else "", target):
+            between = " "
+        pieces += (between, target)
+        start = length + len(between)
+        length = start + len(target)
         end = unit.end
         spans.append(Span(start, length))
     return Restored("".join([*pieces, finished[end:]]), tuple(spans))
@@ -100,6 +104,12 @@ def drop_doubles(text: str) -> str:
         return "" if again else match.group()
 
     return _PLACEHOLDER.sub(first_only, text)
+
+
+def _would_grow_together(before: str, after: str) -> bool:
+    """Whether two parts would become one word or one figure."""
+    pair = before[-1:] + after[:1]
+    return len(pair) == 2 and pair.isascii() and pair.isalnum()
 
 
 def _stand_in(number: int, target: str) -> str:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from glossd.text.document import Document, PartKind, parse
-from glossd.types import DocumentInput, Extraction, WarningCode
+from glossd.types import DocumentInput, Extraction, Span, WarningCode
 
 from .conftest import DATA, Authored
 from .pages import Article, build_page
@@ -118,3 +118,30 @@ def test_an_introduced_list_inside_the_body_stays() -> None:
     paragraph = "The council met on Monday evening in the town hall and talked for three hours about the plan."
     text = f"{paragraph}\n{paragraph} It has three parts:\n- a new bridge\n- two schools\n- one park\n{paragraph}\n"
     assert len(main_content(text).parts) == 6
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Jane Porter is a writer based in Leeds and the author of "Small Rooms".',
+        "Jane Porter is our Berlin correspondent",
+        "本文作者系复旦大学教授。",
+    ],
+)
+def test_a_line_about_the_author_is_no_part_of_the_article(line: str) -> None:
+    prose = "The council closed the old bridge over the river on Monday after a boat struck it, and nobody was hurt."
+    document = parse(DocumentInput(f"{prose}\n{prose}\n{line}", extraction=Extraction.MAIN_CONTENT))
+    assert document.kept == (Span(0, 2),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Jane Porter is a writer, she said, who never wrote a word before she was forty and had left the sea for good.",
+        "Her father was a reporter.",
+    ],
+)
+def test_a_sentence_that_speaks_of_a_writer_stays(line: str) -> None:
+    prose = "The council closed the old bridge over the river on Monday after a boat struck it, and nobody was hurt."
+    document = parse(DocumentInput(f"{prose}\n{line}\n{prose}", extraction=Extraction.MAIN_CONTENT))
+    assert document.kept == (Span(0, 3),)

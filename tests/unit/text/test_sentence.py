@@ -133,6 +133,7 @@ def test_marks_beside_a_placeholder_fit_what_it_stands_for_and_nothing_inside_ch
         return finish_target(text, "zh")
 
     assert restore("请看 ⟦0⟧ ,谢谢.", ["港务局"], finish).text == "请看港务局，谢谢。"
+    assert restore("更新⟦0⟧⟦1⟧.", ["2013-05-08", "08:00"], finish).text == "更新2013-05-08 08:00。"
     assert restore("运行⟦0⟧.", ["`a, b; c`"], finish).text == "运行`a, b; c`。"
     assert restore("看⟦0⟧和⟦9⟧。", ["https://a.org/b,c?d!"], finish).text == "看https://a.org/b,c?d!和。"
 
