@@ -20,6 +20,7 @@ from glossd.models.base import DecodeDefaults, ModelInfo
 from glossd.models.cache import KVCache
 from glossd.tasks.canary import check_canary
 from glossd.tasks.hub import Hub
+from glossd.tasks.loading import reading_of
 from glossd.tasks.served import KnownModel, ModelTask, ServedModel
 from torch import Tensor
 
@@ -153,6 +154,7 @@ def faulty_hub(
             generator=pool,
             alive=lambda: pool.alive,
             condition=lambda: pool.condition,
+            read=lambda: reading_of(known.name, pool),
         )
         try:
             await check_canary(served)

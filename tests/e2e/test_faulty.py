@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from glossd.client import CallSettings, Client
 from glossd.errors import RemoteError
+from glossd.telemetry.catalogue import ENGINE_METRICS, MODEL_READY, SERVING
+from glossd.telemetry.scrape import scrape
 
-from tests.faulty import SECRET, Faults
+from tests.faulty import NAME, SECRET, Faults
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "The council met. It will build a bridge."
@@ -227,3 +229,30 @@ def test_a_crash_of_the_process_is_no_success(start: Start) -> None:
         server.faults.set("crash")
         assert code_of(client) == "UNAVAILABLE"
     assert server.exit_code() not in (0, 1)
+
+
+def test_the_metrics_tell_what_went_wrong(start: Start) -> None:
+    server = start("engine.workers=1", "engine.cache_entries=0", "metrics.enabled=true", "metrics.port=0")
+    with Client(server.endpoint) as client:
+        endpoint = f"127.0.0.1:{server.entries('serving metrics')[0]['port']}"
+        translate(client)
+        server.faults.set("memory 1")
+        translate(client)
+        server.faults.set("die")
+        assert code_of(client) == "UNAVAILABLE"
+        server.faults.set("none")
+        server.wait_until(lambda: client.health() == "SERVING")
+        translate(client)
+    seen = scrape(endpoint)
+    figures = {field: seen.total(spec, model=NAME) for field, spec in ENGINE_METRICS.items()}
+    assert figures["memory_failures"] >= 1
+    assert figures["failed_model_calls"] == figures["memory_failures"]
+    assert 1 <= figures["restarts"] <= 2
+    assert figures["alive"] == 1
+    assert 0 <= figures["beat_age_seconds"] < 60
+    assert figures["source_tokens"] > 3 * len("The council met.")  # those of the engine that died are still counted
+    assert figures["rows"] == figures["row_limit"] == 64
+    assert seen.total(SERVING) == 1
+    assert seen.total(MODEL_READY, model=NAME) == 1
+    for line in server.entries("call"):
+        assert line["code"] == "OK"

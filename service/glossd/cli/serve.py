@@ -93,6 +93,8 @@ class _Process:
         server = Server(services, self._settings.server, metrics=metrics, traces=traces)
         metrics.watch_process(__version__, lambda: server.health.serving, services.hub.readiness)
         endpoint = serve_metrics(metrics, self._settings.metrics)
+        if endpoint is not None:
+            _log.info("serving metrics", extra={"host": self._settings.metrics.host, "port": endpoint.port})
         try:
             # They stay until the process ends: the second signal may come while calls drain.
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -124,7 +124,7 @@ class CheckpointLoader:
             max_beams=min(MOST_BEAMS, self._engine.rows),
             alive=lambda: engine.alive,
             condition=lambda: engine.condition,
-            read=lambda: _reading(known.name, engine),
+            read=lambda: reading_of(known.name, engine),
             aligner=engine if engine.aligns else None,
         )
 
@@ -137,7 +137,8 @@ class CheckpointLoader:
         return tell
 
 
-def _reading(name: str, engine: EnginePool) -> EngineReading:
+def reading_of(name: str, engine: EnginePool) -> EngineReading:
+    """What the metrics show of a model's engines now."""
     statistics = engine.statistics()
     counters = statistics.counters
     padded = counters.padded_source_tokens
