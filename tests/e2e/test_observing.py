@@ -157,7 +157,7 @@ async def test_a_failure_is_told_with_its_status_and_its_reason(
             with pytest.raises(grpc.aio.AioRpcError):
                 await ArticleServiceStub(channel).Digest(request)
         (line,) = eyes.logged()
-        assert (line["code"], line["reason"]) == (code, reason)
+        assert (line["code"], line["reason"], line["errors"]) == (code, reason, 1)
         span = eyes.server_span()
         assert span.attributes is not None
         assert span.attributes["rpc.grpc.status_code"] == grpc.StatusCode[code].value[0]
@@ -165,6 +165,17 @@ async def test_a_failure_is_told_with_its_status_and_its_reason(
         assert (span.status.status_code is StatusCode.ERROR) is error
         assert eyes.sample("glossd_errors_total", reason=reason) == 1
         assert eyes.sample("glossd_requests_total", method=f"/{SERVICE}/Digest", code=code) == 1
+
+
+async def test_a_document_that_fails_by_itself_is_counted_though_its_call_is_well(log: io.StringIO) -> None:
+    async with watched(log) as eyes:
+        async with AsyncClient(eyes.endpoint) as client:
+            texts = await client.translate_many([TEXT, "Bonjour, le train est parti.", ""], to="zh")
+        assert [isinstance(text, RemoteError) for text in texts] == [False, True, True]
+        (line,) = eyes.logged()
+        assert (line["code"], line["errors"]) == ("OK", 2)
+        assert line["reason"] == "INVALID_INPUT,UNSUPPORTED_LANGUAGE"
+        assert eyes.sample("glossd_errors_total", reason="UNSUPPORTED_LANGUAGE") == 1
 
 
 async def test_a_deadline_and_a_caller_who_leaves_are_told_apart(log: io.StringIO) -> None:

@@ -54,8 +54,8 @@ class Guard(grpc.aio.ServerInterceptor):
         shown = [value for key, value in metadata if key == AUTHORIZATION_KEY and isinstance(value, str)]
         name = self._tokens.name_of(shown[0]) if len(shown) == 1 else None
         if name is None:
-            known, reason = method if method in self._known else OTHER_METHOD, UnauthenticatedError.reason
-            self._metrics.call_answered(known, "UNAUTHENTICATED", 0.0, reason=reason)
+            known, reasons = method if method in self._known else OTHER_METHOD, {UnauthenticatedError.reason: 1}
+            self._metrics.call_answered(known, "UNAUTHENTICATED", 0.0, reasons=reasons)
             return _refusal(request_id_of(dict(metadata)))
         self._metrics.caller_let_in(name)
         _caller.set(name)  # each call is served in a task, and so in a context, of its own

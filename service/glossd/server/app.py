@@ -24,7 +24,7 @@ from glossd.server.estimate import Estimator
 from glossd.server.health import Health
 from glossd.server.interceptors import Surrounding
 from glossd.server.models import Models
-from glossd.server.observing import Observed, with_reason
+from glossd.server.observing import Observed
 from glossd.server.reflection import V1, add_reflection
 from glossd.server.surrounds import (
     CallsInFlight,
@@ -118,7 +118,6 @@ class Server:
             with_request_id,
             Observed(self._metrics, self._traces),
             with_error_map,
-            with_reason,
             calls.admitted,
         )
         ours = Surrounding(surrounds, request_descriptors(SERVICES), request_id=request_id_of)

@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from glossd.errors import DrainingError, GlossdError
+from glossd.telemetry.calls import current_call
 from glossd.wire.status import code_name, error_to_status
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,11 @@ def given_up_inside() -> Iterator[None]:
 
 
 def failure_status(error: Exception, request_id: str) -> Status:
-    """The status of anything a handler raised. A fault of our own is logged and tells its caller only the id."""
+    """The status of anything a handler raised. A fault of our own is logged and tells its caller only the id.
+
+    Notes the reason for whoever watches the call: a document's failure does not show in the call's own status.
+    """
+    current_call().failed(error.reason if isinstance(error, GlossdError) else GlossdError.reason)
     if isinstance(error, GlossdError) and error.status != "INTERNAL":
         return error_to_status(error, request_id=request_id)
     _log_fault(error, request_id)

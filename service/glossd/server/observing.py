@@ -9,10 +9,9 @@ from time import perf_counter
 
 import grpc
 
-from glossd.errors import GlossdError
 from glossd.server.access import current_caller
 from glossd.server.interceptors import Call
-from glossd.telemetry.calls import CallRecord, current_call, recorded
+from glossd.telemetry.calls import CallRecord, recorded
 from glossd.telemetry.metrics import Metrics
 from glossd.telemetry.traces import CallTrace, Traces
 
@@ -43,32 +42,18 @@ class Observed:
                 raise
             finally:
                 seconds = perf_counter() - start
-                self._metrics.call_answered(call.method, code, seconds, reason=record.reason)
+                self._metrics.call_answered(call.method, code, seconds, reasons=record.reasons)
                 _tell(call, code, seconds, record, trace)
 
 
 def _tell(call: Call, code: str, seconds: float, record: CallRecord, trace: CallTrace | None) -> None:
-    words = {name: word for name, word in (("reason", record.reason), ("caller", current_caller())) if word}
-    figures = record.figures()
+    reasons = ",".join(sorted(record.reasons))
+    words = {name: word for name, word in (("reason", reasons), ("caller", current_caller())) if word}
+    figures = {"errors": record.reasons.total(), **record.figures()}
     _log.info("call", extra={"method": call.method, "code": code, "seconds": round(seconds, 4), **words, **figures})
     if trace is not None:
         known = {f"glossd.{name}": value for name, value in (words | figures).items()}
         trace.end(code, known | {"glossd.request_id": call.request_id})
-
-
-@asynccontextmanager
-async def with_reason(call: Call) -> AsyncIterator[None]:
-    """Notes why a call fails, before the error map turns that into a status."""
-    try:
-        yield
-    except GlossdError as error:
-        current_call().reason = error.reason
-        raise
-    except grpc.aio.AbortError:
-        raise
-    except Exception:
-        current_call().reason = GlossdError.reason
-        raise
 
 
 def status_name(call: Call) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -76,18 +77,23 @@ class Tally:
 
 
 class CallRecord:
-    """One call's sums. ``reason`` is the stable word of the error that ended it, "" for none."""
+    """One call's sums. ``reasons`` counts what failed, the call or documents of it, by the stable word of the error."""
 
     def __init__(self, spans: Spans | None = None) -> None:
         self._spans = spans
         self._lock = threading.Lock()
-        self.reason = ""
+        self.reasons: Counter[str] = Counter()
         self.segments = self.cached_segments = self.source_tokens = self.target_tokens = 0
         self.busy_ns: dict[str, int] = {}
 
     def span(self, name: str) -> AbstractContextManager[None]:
         """What runs inside is a child span of the call, where calls are traced."""
         return nullcontext() if self._spans is None else self._spans.span(name)
+
+    def failed(self, reason: str) -> None:
+        """The call, or one document of it, failed."""
+        with self._lock:
+            self.reasons[reason] += 1
 
     def add(self, tally: Tally) -> None:
         """A text is done, or given up."""

@@ -53,7 +53,7 @@ REQUESTS = _counter("glossd_requests", "calls", "Calls answered, by their gRPC s
 REQUEST_SECONDS = _histogram("glossd_request_seconds", "Time to answer a call.", "method")
 IN_FLIGHT = _gauge("glossd_requests_in_flight", "calls", "Calls being served.", "method")
 ERRORS = _counter(
-    "glossd_errors", "calls", "Calls refused or failed, by the reason of their ErrorInfo: OVERLOADED, ...", "reason"
+    "glossd_errors", "errors", "Calls, or documents of calls, refused or failed, by reason: OVERLOADED, ...", "reason"
 )
 CALLERS = _counter("glossd_caller_requests", "calls", "Calls let in, by the name of the token.", "caller")
 PARTIAL = _counter("glossd_partial_texts", "texts", "Texts answered at the deadline with what was done of them.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter
+from types import MappingProxyType
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
@@ -18,6 +19,8 @@ from glossd.config import MetricsSettings
 from glossd.telemetry import catalogue
 from glossd.telemetry.calls import current_call
 from glossd.telemetry.catalogue import ENGINE_METRICS, Kind, MetricSpec
+
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Stage(Enum):
@@ -137,12 +140,12 @@ class Metrics:
         finally:
             gauge.dec()
 
-    def call_answered(self, method: str, code: str, seconds: float, *, reason: str = "") -> None:
-        """A call ended with the gRPC status name ``code`` after ``seconds``; ``reason`` is that of its error."""
+    def call_answered(self, method: str, code: str, seconds: float, *, reasons: Mapping[str, int] = NOTHING) -> None:
+        """A call ended with the gRPC status name ``code`` after ``seconds``; ``reasons`` count what failed in it."""
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
-        if reason:
-            self._errors.labels(reason).inc()
+        for reason, count in reasons.items():
+            self._errors.labels(reason).inc(count)
 
     def caller_let_in(self, caller: str) -> None:
         """A call came with the token of ``caller``."""

@@ -22,7 +22,7 @@ def endpoint() -> Iterator[str]:
     def read() -> Iterator[EngineReading]:
         look = next(looks)
         metrics.call_answered("/glossd.v1.ArticleService/Digest", "OK", 0.3)
-        metrics.call_answered("/glossd.v1.ArticleService/Digest", "RESOURCE_EXHAUSTED", 0.01, reason="OVERLOADED")
+        metrics.call_answered("/glossd.v1.ArticleService/Digest", "RESOURCE_EXHAUSTED", 0.01, reasons={"OVERLOADED": 1})
         metrics.stage_done(Stage.QUEUE, 0.02)
         yield EngineReading(
             "toy-en-zh",
