@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from glossd import __version__
-from glossd.cli import article, demo, health, metrics, models, serve, settings, top
+from glossd.cli import article, corpus, demo, health, metrics, models, serve, settings, top
 from glossd.errors import GlossdError, InvalidInputError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -42,6 +42,7 @@ def glossd(
 
 
 article.register(app)
+corpus.register(app)
 serve.register(app)
 models.register(app)
 health.register(app)

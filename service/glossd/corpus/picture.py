@@ -1,0 +1,69 @@
+"""The report as a picture, with matplotlib: lengths of articles, how short summaries are, languages, speed, errors."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from typing import Any
+
+from glossd.corpus.report import Report
+from glossd.corpus.tally import RATIO_STEP
+
+_COLOUR, _FAULT = "#33658a", "#a4243b"
+_MOST_BARS = 12
+
+
+def draw(report: Report) -> bytes | None:
+    """A PNG; None where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    lengths, compression, speed, tokens, languages, errors = figure.subplots(2, 3).flat
+    tally = report.tally
+    _bars(lengths, _by_number(tally.lengths), "Characters of an article, from", "articles")
+    _compression(compression, tally.compression)
+    _speed(speed, report, of_tokens=False)
+    _speed(tokens, report, of_tokens=True)
+    _bars(languages, tally.languages.most_common(_MOST_BARS), "Language", "articles")
+    _bars(errors, tally.reasons.most_common(_MOST_BARS) or [("none", 0)], "Errors by reason", "records", colour=_FAULT)
+    records = tally.rows + tally.errors
+    figure.suptitle(f"{records:,} records: {tally.rows:,} rows, {tally.errors:,} errors, {report.seconds:,.0f} s")
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+def _by_number(counts: Counter[str]) -> list[tuple[str, int]]:
+    return [(f"{int(name):,}", count) for name, count in sorted(counts.items(), key=lambda item: int(item[0]))]
+
+
+def _bars(axes: Any, counts: list[tuple[str, int]], title: str, unit: str, *, colour: str = _COLOUR) -> None:
+    axes.bar([name for name, _ in counts], [count for _, count in counts], color=colour)
+    axes.set_title(title)
+    axes.set_ylabel(unit)
+    axes.tick_params(axis="x", labelrotation=45 if len(counts) > 4 else 0)
+
+
+def _compression(axes: Any, counts: Counter[str]) -> None:
+    lower = sorted(float(name) for name in counts)
+    heights = [counts[f"{start:.2f}"] for start in lower]
+    axes.bar([start + RATIO_STEP / 2 for start in lower], heights, width=RATIO_STEP * 0.9, color=_COLOUR)
+    axes.set_xlim(0, 1)
+    axes.set_title("Summary by article, in characters")
+    axes.set_ylabel("articles")
+
+
+def _speed(axes: Any, report: Report, *, of_tokens: bool) -> None:
+    times, rates, before = [], [], 0.0
+    for moment in report.moments:
+        if moment.until > before:
+            amount = moment.output_tokens if of_tokens else moment.records
+            times += [before, moment.until]
+            rates += [amount / (moment.until - before)] * 2
+            before = moment.until
+    axes.plot(times, rates, color=_COLOUR)
+    axes.set_ylim(bottom=0)
+    axes.set_title("Output tokens a second" if of_tokens else "Records a second")
+    axes.set_xlabel("seconds")
