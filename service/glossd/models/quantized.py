@@ -7,6 +7,8 @@ stand beside it. The C operators multiply where they were built; without them on
 from __future__ import annotations
 
 import ctypes
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +21,7 @@ from glossd.native import ACTIVATIONS, Kernels, Matrix
 _LEVELS = 127
 _SMALLEST = 1e-12
 _BLOCK, _DEEP = 32, 64
+_TRIALS, _TRIAL_ROWS, _TRIAL_WEIGHT = 7, 64, (1024, 512)
 
 
 def round_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,3 +153,33 @@ def int8_is_fast() -> bool:
     if not hasattr(torch.ops.onednn, "qlinear_pointwise"):
         return False
     return bool(torch.cpu._is_vnni_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def int8_gain(kernels: Kernels | None) -> float:
+    """How many times as fast as float32 a product of a usual size is in int8 on one thread, measured now.
+
+    0 where the C operators are absent or the processor lacks the instructions.
+    """
+    if kernels is None or not kernels.level:
+        return 0.0
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(_TRIAL_WEIGHT, generator=generator)
+    rows = torch.randn(_TRIAL_ROWS, _TRIAL_WEIGHT[1], generator=generator)
+    matrix = Int8Matrix.of(weight, None, kernels=kernels)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fastest(lambda: torch.nn.functional.linear(rows, weight)) / _fastest(lambda: matrix(rows))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fastest(call: Callable[[], Tensor]) -> float:
+    """Seconds of the fastest of a few calls, after one that is not counted."""
+    call()
+    seconds = []
+    for _ in range(_TRIALS):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

@@ -182,9 +182,15 @@ def test_a_device_or_a_format_that_is_not_there_is_said_by_field(directory: Path
         load_checkpoint(str(directory), settings=LoadSettings(dtype="float64", device="cpu"))
 
 
-def test_automatic_choices_on_a_cpu_are_exact(directory: Path) -> None:
-    facts = load_checkpoint(str(directory), settings=LoadSettings(device="cpu")).facts
-    assert (facts.dtype, facts.device) == ("float32", "cpu")
+@pytest.mark.parametrize(("gain", "dtype"), [(4.0, "int8"), (0.0, "float32")])
+def test_the_automatic_choice_on_a_cpu_goes_by_what_int8_gains(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, gain: float, dtype: str
+) -> None:
+    monkeypatch.setattr("glossd.models.quantized.int8_gain", lambda kernels: gain)
+    with caplog.at_level("INFO"):
+        facts = load_checkpoint(str(directory), settings=LoadSettings(device="cpu")).facts
+    assert (facts.dtype, facts.device) == (dtype, "cpu")
+    assert f"{dtype} on cpu (auto: " in caplog.text
 
 
 @pytest.mark.parametrize("family", ["marian", "t5"])

@@ -14,11 +14,28 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *, devices: int, bfloat16: bool) ->
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bfloat16)
 
 
-def test_a_cpu_computes_exactly_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gain", "wide_range", "expected", "reason"),
+    [
+        (6.24, False, "int8", "auto: an int8 product takes 1/6.2 of the time of one in float32"),
+        (1.2, False, "float32", "auto: an int8 product takes 1/1.2 of the time of one in float32"),
+        (0.0, False, "float32", "auto: no compiled int8 operators for this processor"),
+        (6.24, True, "float32", "auto: this model's numbers span too wide a range for int8"),
+    ],
+)
+def test_a_cpu_computes_in_int8_where_that_is_measured_to_be_worth_it(
+    monkeypatch: pytest.MonkeyPatch, gain: float, wide_range: bool, expected: str, reason: str
+) -> None:
     pretend(monkeypatch, devices=0, bfloat16=False)
-    placement = choose_placement("auto", "auto")
-    assert (placement.dtype, placement.device) == ("float32", "cpu")
+    monkeypatch.setattr("glossd.models.quantized.int8_gain", lambda kernels: gain)
+    placement = choose_placement("auto", "auto", wide_range=wide_range)
+    assert (placement.dtype, placement.device, placement.reason) == (expected, "cpu", reason)
     assert placement.torch_dtype == torch.float32
+
+
+def test_a_format_that_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, devices=0, bfloat16=False)
+    assert choose_placement("float32", "auto").dtype == "float32"
     assert choose_placement("bfloat16", "cpu").torch_dtype == torch.bfloat16
 
 

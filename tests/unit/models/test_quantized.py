@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from glossd.models.layers import named_activation
-from glossd.models.quantized import Int8Linear, Int8Matrix, int8_is_fast, padded_rows
+from glossd.models.quantized import Int8Linear, Int8Matrix, int8_gain, int8_is_fast, padded_rows
 from glossd.native import ACTIVATIONS, Kernels, load_kernels
 from torch.nn import functional
 
@@ -94,3 +94,11 @@ def test_few_numbers_of_rows_are_multiplied_and_none_is_lost() -> None:
     assert all(count <= rows for count, rows in enumerate(padded, 1))
     assert all(rows <= max(2 * count, count + 127) for count, rows in enumerate(padded, 1))
     assert len(set(padded)) < 50
+
+
+@built
+def test_the_gain_is_a_measured_ratio_and_leaves_the_threads_alone(kernels: Kernels) -> None:
+    threads = torch.get_num_threads()
+    assert int8_gain(kernels) > 0
+    assert int8_gain(None) == 0
+    assert torch.get_num_threads() == threads

@@ -57,7 +57,7 @@ def leave(cache: Any, live: list[Case], row: int) -> None:
     """The last row takes the place of ``row``."""
     last = len(live) - 1
     if row != last:
-        cache.copy_rows(torch.tensor([last]), torch.tensor([row]), time=live[last].age)
+        cache.move_rows(torch.tensor([last]), torch.tensor([row]), time=live[last].age)
         cache.copy_sources([last], [row])
         live[row] = live[last]
     live.pop()

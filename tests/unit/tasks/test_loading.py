@@ -61,7 +61,7 @@ def test_one_name_for_two_models_is_refused() -> None:
 
 
 async def test_a_checkpoint_becomes_a_served_model_that_works_until_it_is_closed(checkpoints: Checkpoints) -> None:
-    settings = ModelSettings(translation=(str(checkpoints("marian")),), canary=False)
+    settings = ModelSettings(translation=(str(checkpoints("marian")),), canary=False, dtype="float32")
     hub = Hub(known_models(settings), CheckpointLoader(settings, ENGINE))
     await hub.load_all()
     (description,) = hub.descriptions()
