@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,10 +45,9 @@ def row_of(kind: type[GlossdError]) -> tuple[str, str, str]:
 
 
 def failure(kind: type[GlossdError], message: str = "something") -> GlossdError:
-    made: Any = kind
     if issubclass(kind, OverloadedError):
         return kind(message, retry_after_seconds=2.5)
-    return made(message, message) if issubclass(kind, InvalidInputError) else made(message)
+    return kind(message, message) if issubclass(kind, InvalidInputError) else kind(message)
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ async def test_the_transport_s_own_errors_carry_no_reason_of_ours() -> None:
         async with grpc.aio.insecure_channel(toy.endpoint, options) as channel:
             sing: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/glossd.v1.ArticleService/Sing")
             stub = ArticleServiceStub(channel)
-            calls = [
+            calls: list[tuple[Awaitable[object], str]] = [
                 (stub.Digest(large), "RESOURCE_EXHAUSTED"),
                 (stub.Digest(large, compression=grpc.Compression.Gzip), "RESOURCE_EXHAUSTED"),
                 (stub.Digest(REQUEST, metadata=many), "RESOURCE_EXHAUSTED"),

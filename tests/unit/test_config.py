@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,12 @@ def test_settings_cannot_be_changed() -> None:
 def test_the_engine_settings_are_the_engine_limits() -> None:
     engine = pytest.importorskip("glossd.engine.engine")
     assert engine.EngineLimits(**EngineSettings().model_dump()) == engine.EngineLimits()
+
+
+def test_the_settings_that_the_page_on_security_names_exist() -> None:
+    root = Path(__file__).resolve().parents[2]
+    pages = "".join((root / name).read_text(encoding="utf-8") for name in ("docs/security.md", "SECURITY.md"))
+    named = set(re.findall(r"`((?:server|engine|models|client|logging|metrics)\.[a-z_]+)(?:=[^`]*)?`", pages))
+    names = {row.name for row in load_settings(environment={}).rows()}
+    assert len(named) > 20
+    assert named <= names
