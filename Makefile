@@ -20,8 +20,11 @@ REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 CREATED := $(shell git log -1 --format=%cI 2>/dev/null)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/glossd/__init__.py)
 
+# How long the timed parts of the fault tests take together.
+SOAK_MINUTES ?= 10
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench parity check lint format protos constraints locks wheel image image-test clean distclean
+.PHONY: help install demo test soak bench parity check lint format protos constraints locks wheel image image-test clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +49,10 @@ demo: install ## start a server with the embedded model, send it an article, pri
 
 test: install ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+soak: install ## try every row of docs/reliability.md at length: SOAK_MINUTES for its timed parts, and some for the rest
+	GLOSSD_SOAK=$(SOAK_MINUTES) $(BIN)/python -m pytest tests/faults $(PYTEST_FLAGS); \
+		status=$$?; $(BIN)/python -m tests.faults.report && exit $$status
 
 parity: install ## the long form of the parity tests: 200 segments each of greedy and beams 2, 4, 6, every family
 	GLOSSD_PARITY=full $(BIN)/python -m pytest tests/parity $(PYTEST_FLAGS)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.process import ServerProcess
-from tests.faults.results import Effort, Results, effort_from
+from tests.faults.results import EFFORT, Effort, Results
 
 _RESULTS = pytest.StashKey[Results]()
 
@@ -34,7 +33,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def effort() -> Effort:
     """How much to try."""
-    return effort_from(os.environ)
+    return EFFORT
 
 
 @pytest.fixture(scope="session")

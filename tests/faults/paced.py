@@ -2,7 +2,8 @@
 
 The toy gives one Chinese character for every word, always the same one, and waits instead of computing: what the server
 can do is then known beforehand and costs little, so that it can be offered many times as much. Its pace is in the
-environment: ``PACED_STEP_SECONDS`` for one decode step, ``PACED_ROWS`` for the rows of the one engine.
+environment: ``PACED_STEP_SECONDS`` for one decode step, ``PACED_ROWS`` for the rows of the one engine. ``PACED_OUTPUT``
+makes it a bad translator: "loop" says one word for ever, "empty" nothing, "short" two words, "latin" the source.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from tests.toys import toy_hub
 
-STEP_SECONDS, ROWS = "PACED_STEP_SECONDS", "PACED_ROWS"
+STEP_SECONDS, ROWS, OUTPUT = "PACED_STEP_SECONDS", "PACED_ROWS", "PACED_OUTPUT"
 NAME = "paced-en-zh"
 START, END, DIGITS, MARKS, WORDS, VOCABULARY = 0, 1, 2, 12, 40, 2000
 WINDOW = 64
@@ -38,6 +39,9 @@ class WordTokenizer:
     """One token per word, digit or mark, and an end token. A word's token is its checksum's, so nothing is learned."""
 
     window = WINDOW
+
+    def __init__(self, *, latin: bool = False) -> None:
+        self._latin = latin
 
     def encode(self, text: str, *, source_language: str, target_language: str) -> tuple[int, ...]:
         parts = re.findall(r"[0-9]|[^\W\d_]+|\S", text)
@@ -57,6 +61,8 @@ class WordTokenizer:
         if token < MARKS:
             return str(token - DIGITS)
         marks = list(_MARKS.values())
+        if self._latin:
+            return f"word{token} "
         return marks[token - MARKS] if token < MARKS + len(marks) else chr(0x4E00 + token)
 
     def count(self, text: str) -> int:
@@ -72,10 +78,11 @@ class WordTokenizer:
 class PacedModel:
     """Repeats its source token by token, ``step_seconds`` apart, then ends. What it knows is in the real cache."""
 
-    def __init__(self, step_seconds: float) -> None:
+    def __init__(self, step_seconds: float, output: str = "") -> None:
         defaults = DecodeDefaults(max_new_tokens=2 * WINDOW)
         self.info = ModelInfo("paced", 1, 1, 1, VOCABULARY, WINDOW, 2 * WINDOW, 1, START, START, (END,), defaults)
         self._step_seconds = step_seconds
+        self._output = output
 
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         return KVCache(CacheShape(1, 1, 1, rows, sources), dtype=torch.float32, device=torch.device("cpu"))
@@ -92,6 +99,10 @@ class PacedModel:
         sources, _ = cache.cross(0)
         ids = sources[cache.row_sources, 0, :, 0].long()
         following = ids.gather(1, positions[:, None].clamp(max=ids.shape[1] - 1))
+        if self._output == "loop":
+            following[:] = WORDS + 7
+        elif self._output in ("empty", "short"):
+            following[positions >= (2 if self._output == "short" else 0)] = END
         return torch.zeros(len(token_ids), VOCABULARY).scatter(1, following, 9.0)
 
 
@@ -101,7 +112,8 @@ def paced_model(settings: Settings, **options: Any) -> ServedModel:
     values = settings.engine.model_dump() | {"rows": rows, "workers": 1, "threads": 1}
     fields = EngineLimits.__dataclass_fields__
     limits = EngineLimits(**{name: value for name, value in values.items() if name in fields})
-    model = PacedModel(float(os.environ.get(STEP_SECONDS, "0.001")))
+    output = os.environ.get(OUTPUT, "")
+    model = PacedModel(float(os.environ.get(STEP_SECONDS, "0.001")), output)
     engine = EnginePool(model, limits=limits, name=NAME, **options)
     return ServedModel(
         name=NAME,
@@ -109,7 +121,7 @@ def paced_model(settings: Settings, **options: Any) -> ServedModel:
         source_language_codes=("en",),
         target_language_codes=("zh-Hans",),
         info=model.info,
-        tokenizer=WordTokenizer(),
+        tokenizer=WordTokenizer(latin=output == "latin"),
         generator=engine,
         alive=lambda: engine.alive,
         read=lambda: reading(engine),

@@ -69,6 +69,5 @@ class Results:
         file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def effort_from(environment: dict[str, str] | os._Environ[str]) -> Effort:
-    """The effort that the environment asks for."""
-    return Effort(float(environment.get(SOAK) or 0))
+EFFORT = Effort(float(os.environ.get(SOAK) or 0))
+"""What the environment asks for."""

@@ -145,6 +145,7 @@ class Callers:
                     self.answered.append(time.monotonic())
                 except RemoteError as error:
                     self.failed.append((time.monotonic(), error.code))
+                await asyncio.sleep(0.05)
 
     def answered_since(self, moment: float, count: int) -> bool:
         return sum(each > moment for each in self.answered) > count

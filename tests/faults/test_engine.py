@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +85,8 @@ async def test_too_little_memory_halves_the_batch_and_the_next_call_is_served(
     faulty.faults.set("none")
     took = await faulty.seconds_until_serving(True)
     after = await codes_of(faulty.server.endpoint, 1, "After")
-    failed += sum(code != "RESOURCE_EXHAUSTED" for code in none) + (after != ["OK"])
+    # Enough failures in a row make the engine unwell, and the rest are told that.
+    failed += sum(code not in ("RESOURCE_EXHAUSTED", "UNAVAILABLE") for code in none) + (after != ["OK"])
     seen.append(
         f"room for none: {' and '.join(sorted(set(none)))}; well again {1000 * took:.0f} ms after there was some"
     )
@@ -127,6 +130,9 @@ async def test_a_model_that_is_lost_is_never_served_as_well(fault: str, faulty: 
             ended = not faulty.server.alive()
             if ended or not await faulty.serving():
                 break
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        await asyncio.to_thread(faulty.server.popen.wait, 1.0)
+        ended = True
     end = f"the process ended with {faulty.server.wait()}" if ended else "NOT_SERVING"
     names = {"nan": "scores that are no numbers", "die": "a dead engine thread", "crash": "SIGSEGV"}
     figure = f"{names[fault]}: {' and '.join(sorted(codes))}, then {end}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -24,9 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from tests.faults.calls import OPTIONS, STATUS_KEY
 from tests.faults.process import ServerProcess
 from tests.faults.requests import METHODS, ODD_TEXTS, TEXT, Case, cases, exists, servable
-from tests.faults.results import Effort, Results, effort_from
+from tests.faults.results import EFFORT, Effort, Results
 
-EFFORT = effort_from(os.environ)
 GOOD = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 FUZZ = settings(
     max_examples=EFFORT.count(250, 6000),

@@ -65,7 +65,7 @@ async def capacity_of(endpoint: str, seconds: float) -> float:
 
 @pytest.mark.fault(1)
 async def test_goodput_holds_at_many_times_the_capacity(slow: ServerProcess, effort: Effort, results: Results) -> None:
-    seconds = effort.seconds(2.0, 0.07)
+    seconds = effort.seconds(2.0, 0.03)
     capacity = await capacity_of(slow.endpoint, seconds)
     goodputs: dict[int, float] = {}
     answered, refused, lost, waits = 0, 0, 0, []
@@ -122,7 +122,7 @@ async def checks(endpoint: str, stop: asyncio.Event) -> AsyncIterator[tuple[int,
 async def test_health_is_answered_under_ten_times_the_load(
     slow: ServerProcess, effort: Effort, results: Results
 ) -> None:
-    seconds, stop, times = effort.seconds(2.0, 0.07), asyncio.Event(), []
+    seconds, stop, times = effort.seconds(2.0, 0.03), asyncio.Event(), []
 
     async def watch() -> bool:
         async for state, took in checks(slow.endpoint, stop):
