@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from glossd.cli.reach import connection_of
 from glossd.config import Settings
 from glossd.errors import InvalidInputError
 
@@ -40,7 +41,10 @@ def _grpc(choice: EngineChoice) -> CorpusEngine:
 
     if not choice.endpoints:
         raise InvalidInputError("--endpoint", "--engine grpc needs one, as dns:///glossd:50051, or several")
-    return FleetEngine(choice.endpoints, choice.recipe)
+    connection = connection_of(choice.settings.client)
+    if connection.token and not connection.tls:
+        raise InvalidInputError("client.token_file", "a fleet's token is sent over TLS only; set client.tls")
+    return FleetEngine(choice.endpoints, choice.recipe, connection=connection)
 
 
 ENGINES: Mapping[str, Callable[[EngineChoice], CorpusEngine]] = {"local": _local, "grpc": _grpc}

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractContextManager, aclosing
 
+from glossd.server.access import current_caller
 from glossd.server.articles import Articles
 from glossd.server.budget import Budget, Load
 from glossd.server.errors import Context
@@ -106,4 +107,5 @@ class AdmittedArticles(ArticleServiceServicer):
         """Room for these documents; an unknown priority is refused later, by its field."""
         bulk = request.options.priority == common.PRIORITY_BULK
         load = self._estimator.load(documents, request.decode)
-        return self._budget.hold(load, Priority.BULK if bulk else Priority.INTERACTIVE)
+        priority = Priority.BULK if bulk else Priority.INTERACTIVE
+        return self._budget.hold(load, priority, caller=current_caller())

@@ -33,6 +33,8 @@ class Load:
 
 
 AMOUNTS = tuple(field.name for field in fields(Load))
+WANTED_NS = 10_000_000_000
+"""How long room is kept for a caller after it was refused: somewhat more than it was asked to wait, mostly."""
 WORDS = {
     "documents": "articles are in flight",
     "tokens": "source tokens (estimated) are in flight",
@@ -54,6 +56,8 @@ class Budget:
     """Counts what is in flight. Belongs to one event loop.
 
     Bulk work leaves a quarter of every limit to interactive work, and while some of it waits it is sure of a fifth.
+    A caller that was refused lately is sure of its equal share of every limit: others that hold more get nothing new
+    until it has that.
     What alone exceeds the limit on documents or tokens is let in when nothing else is there; what alone would exceed
     the memory is refused for good.
     """
@@ -63,6 +67,8 @@ class Budget:
         self._clock = clock
         self._used = {Priority.INTERACTIVE: Load(), Priority.BULK: Load()}
         self._rates = {name: DrainRate() for name in AMOUNTS}
+        self._held: dict[str, Load] = {}
+        self._refused_ns: dict[str, int] = {}
         self._waiting: deque[tuple[Load, asyncio.Future[None]]] = deque()
 
     @property
@@ -71,16 +77,21 @@ class Budget:
         return self._used[Priority.INTERACTIVE] + self._used[Priority.BULK]
 
     @contextmanager
-    def hold(self, load: Load, priority: Priority = Priority.INTERACTIVE) -> Iterator[None]:
+    def hold(self, load: Load, priority: Priority = Priority.INTERACTIVE, *, caller: str = "") -> Iterator[None]:
         """Holds the load while inside. Raises ``OverloadedError`` when there is no room for it."""
         self._check_possible(load)
-        excess = self._excess(load, priority)
+        excess = self._excess(load, priority, caller)
         if excess is not None:
+            self._refused_ns[caller] = self._clock()
             raise self._refusal(excess, priority)
         self._take(load, priority)
+        self._held[caller] = self._held.get(caller, Load()) + load
         try:
             yield
         finally:
+            self._held[caller] -= load
+            if self._held[caller] == Load():
+                del self._held[caller]
             self.give_back(load, priority)
 
     async def wait(self, load: Load) -> None:
@@ -130,15 +141,25 @@ class Budget:
             need, limit = load.memory_bytes, self._most.memory_bytes
             raise RequestTooLargeError(f"the request needs about {need:,} bytes of memory; the limit is {limit:,}")
 
-    def _excess(self, load: Load, priority: Priority) -> Excess | None:
+    def _excess(self, load: Load, priority: Priority, caller: str = "") -> Excess | None:
         """The first amount that has no room for ``load``."""
         bulk, total = self._used[Priority.BULK], self.used
+        wanting, callers = self._wanting(caller)
         for name in AMOUNTS:
             most, used, wanted = getattr(self._most, name), getattr(total, name), getattr(load, name)
             limit = self._limit(most, used, getattr(bulk, name), wanted, priority)
+            share = getattr(self._most, name) // callers
+            limit -= sum(max(0, share - getattr(held, name)) for held in wanting)
             if used and used + wanted > limit:
                 return Excess(name, used, limit, used + wanted - limit)
         return None
+
+    def _wanting(self, caller: str) -> tuple[list[Load], int]:
+        """What the others hold that were refused lately, and how many callers there are, this one included."""
+        now_ns = self._clock()
+        self._refused_ns = {name: at_ns for name, at_ns in self._refused_ns.items() if now_ns - at_ns < WANTED_NS}
+        others = [name for name in self._refused_ns if name != caller]
+        return [self._held.get(name, Load()) for name in others], len({caller, *others, *self._held})
 
     def _limit(self, most: int, used: int, bulk: int, wanted: int, priority: Priority) -> int:
         sure = int(most * BULK_SHARE)

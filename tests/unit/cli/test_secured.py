@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from glossd.cli.corpus_engines import EngineChoice, build_engine
+from glossd.cli.reach import connection_of
+from glossd.config import ClientSettings, Settings
+from glossd.corpus.recipe import Recipe
+from glossd.errors import InvalidInputError
 
 from tests.e2e.certificates import Authority
 from tests.unit.cli.conftest import Run, toy_server
@@ -83,3 +88,15 @@ def test_flags_that_cannot_work_are_a_usage_error(flags: list[str], said: str, r
     assert ran.code == 2
     assert said in ran.err
     assert TOKEN not in ran.err
+
+
+def test_a_corpus_over_a_fleet_uses_the_client_settings_too(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(TOKEN)
+    (tmp_path / "ca.crt").write_bytes(Authority().root)
+    client = ClientSettings(token_file=str(tmp_path / "tokens"))
+    choice = EngineChoice("grpc", Settings(client=client), Recipe("zh-Hans"), ("dns:///example.org:1",))
+    with pytest.raises(InvalidInputError, match="over TLS only"):
+        build_engine(choice)
+    secured = client.model_copy(update={"tls_ca": str(tmp_path / "ca.crt")})
+    assert connection_of(secured).tls
+    assert connection_of(secured).token == TOKEN

@@ -10,7 +10,7 @@ import pytest
 from glossd.engine.rate import MOST_SECONDS
 from glossd.errors import OverloadedError, RequestTooLargeError
 from glossd.server.admission import StreamLoads
-from glossd.server.budget import Budget, Load
+from glossd.server.budget import WANTED_NS, Budget, Load
 from glossd.server.estimate import Estimator
 from glossd.types import Priority
 from glossd.v1 import article_service_pb2 as articles
@@ -105,6 +105,47 @@ def test_the_wait_follows_from_how_fast_the_work_was_seen_to_go() -> None:
         with pytest.raises(OverloadedError) as caught, room.hold(Load(6)):
             pass
         assert caught.value.retry_after_seconds == MOST_SECONDS
+
+
+def begin(room: Budget, caller: str) -> ExitStack | None:
+    """One more call of a caller; None where it is refused."""
+    call = ExitStack()
+    try:
+        call.enter_context(room.hold(Load(1), caller=caller))
+    except OverloadedError:
+        return None
+    return call
+
+
+def test_a_caller_that_was_refused_gets_its_share_as_others_finish_and_no_more_is_kept_for_it() -> None:
+    clock = Clock()
+    room = budget(8, clock=clock)
+    heavy = [call for call in (begin(room, "heavy") for _ in range(20)) if call]
+    assert len(heavy) == 8
+    assert begin(room, "light") is None
+    light: list[ExitStack] = []
+    for _ in range(4):
+        heavy.pop().close()
+        assert begin(room, "heavy") is None
+        light += filter(None, [begin(room, "light")])
+    assert (len(heavy), len(light)) == (4, 4)
+    light.pop().close()
+    clock.now_ns += WANTED_NS
+    again = begin(room, "heavy")
+    assert again is not None
+    for call in (*heavy, *light, again):
+        call.close()
+    assert room.used == Load()
+
+
+def test_who_is_alone_may_fill_every_place_and_is_not_held_back_by_its_own_refusals() -> None:
+    room = budget(4)
+    calls = [begin(room, "only") for _ in range(6)]
+    assert calls[4:] == [None, None]
+    first = calls[0]
+    assert first is not None
+    first.close()
+    assert begin(room, "only") is not None
 
 
 async def turns(count: int = 5) -> None:
