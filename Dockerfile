@@ -5,6 +5,7 @@
 #   PYTHON       the interpreter's name or path in that base
 #   TORCH        which build of torch: cpu, cuda, or the X of another deploy/image/torch-X.txt
 #   TORCH_INDEX  an extra package index that holds that build; pip's own index has no CPU-only one for x86 Linux
+#   EXTRAS       "ray" adds the libraries of deploy/image/extra-ray.txt, for a corpus over a Ray cluster
 #   VERSION, REVISION, CREATED  for the labels
 #
 # Every file that pip installs has its SHA-256 in deploy/image/*.txt (`make locks`), and none is built from source.
@@ -27,11 +28,12 @@ FROM tools AS libraries
 ARG PYTHON=python3
 ARG TORCH=cpu
 ARG TORCH_INDEX=
+ARG EXTRAS=
 COPY deploy/image ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     ${PYTHON} -m venv --without-pip /opt/glossd && \
     { /tools/bin/python -m pip --python /opt/glossd/bin/python install -q --only-binary=:all: --require-hashes \
-        -r libraries.txt -r "torch-${TORCH}.txt" ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} || \
+        -r libraries.txt -r "torch-${TORCH}.txt" ${EXTRAS:+-r extra-${EXTRAS}.txt} ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} || \
       { echo "If torch was not found: name an index of ${TORCH} builds in TORCH_INDEX, or take TORCH=cuda" && exit 1; }; \
     } && /opt/glossd/bin/python -c "import torch; print('torch', torch.__version__, 'CUDA', torch.version.cuda)"
 

@@ -14,6 +14,7 @@ BASE_IMAGE ?= python:3.11-slim-bookworm
 IMAGE ?= glossd:latest
 TORCH ?= cpu
 TORCH_INDEX ?=
+EXTRAS ?=
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 BUILD_FLAGS ?=
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
@@ -90,10 +91,10 @@ locks: $(BIN)/python ## rewrite the image's hashes in deploy/image/ from constra
 wheel: install ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel
 
-image: ## build the container image (TORCH=cpu with TORCH_INDEX, or TORCH=cuda; BASE_IMAGE, IMAGE, BUILD_FLAGS)
+image: ## build the container image (TORCH=cpu with TORCH_INDEX, or TORCH=cuda; EXTRAS=ray)
 	$(BUILDER) build $(if $(filter buildah podman,$(BUILDER)),--format docker) -t $(IMAGE) \
 		--build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg TORCH=$(TORCH) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
-		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) \
+		--build-arg EXTRAS=$(EXTRAS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED) \
 		$(BUILD_FLAGS) .
 
 image-test: ## as root, with buildah and debootstrap: build the image and use it, read-only and non-root

@@ -6,6 +6,7 @@ hash, and often another index, than the CUDA build of the same version:
 - ``libraries.txt``   everything at run time but torch and what only its CUDA build needs
 - ``torch-cpu.txt``   torch's CPU-only builds that pip's settings or ``--torch-index`` offer
 - ``torch-cuda.txt``  torch as the package index has it, with its CUDA libraries
+- ``extra-ray.txt`` what an image for Ray clusters has besides, the cluster's own job server included
 - ``tools.txt``       what builds the wheel and writes the bill of materials; not in the image
 """
 
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "deploy" / "image"
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
+RAY = ("ray[data,default]",)
 TOOLS = ("hatchling", "cyclonedx-bom")
 ELSEWHERE = re.compile(r"; (?:[^;]* and )?sys_platform == '(?:win32|emscripten)'")
 HEAD = "# Written by `make locks`.\n"
@@ -71,6 +73,13 @@ def cpu_hashes(version: str, index: str) -> list[str]:
     return sorted(set(found))
 
 
+def requirements(scratch: Path, names: Sequence[str]) -> Path:
+    """A file that asks for those packages."""
+    path = scratch / "requirements.in"
+    path.write_text("\n".join(names) + "\n", encoding="utf-8")
+    return path
+
+
 def write(name: str, entries: Iterable[str]) -> None:
     """One lock file."""
     (LOCKS / name).write_text(HEAD + "\n".join(entries) + "\n", encoding="utf-8")
@@ -89,10 +98,10 @@ def write_locks(uv: Path, scratch: Path, torch_index: str) -> None:
         raise SystemExit("pip finds no CPU-only build of torch; name an index that holds one with --torch-index")
     entries = compile_lock(uv, ROOT / "pyproject.toml")
     shared = {name for name in entries if name in pinned and name != "torch"}
-    (scratch / "tools.in").write_text("\n".join(TOOLS) + "\n")
-    tools = compile_lock(uv, scratch / "tools.in")
+    tools, ray = (compile_lock(uv, requirements(scratch, names)) for names in (TOOLS, RAY))
     write("libraries.txt", chosen(entries, shared))
     write("torch-cuda.txt", chosen(entries, entries.keys() - shared))
+    write("extra-ray.txt", chosen(ray, ray.keys() - shared))
     write("tools.txt", chosen(tools, tools))
     lines = [f"torch=={pinned['torch']}+cpu", *(f"    --hash=sha256:{wheel}" for wheel in wheels)]
     write("torch-cpu.txt", [" \\\n".join(lines)])

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "service" / "glossd"
 EMBEDDED = "glossd/models/embedded/"
 LARGEST_EMBEDDED_BYTES = 32_000_000
 
-EXTRAS = {"ctranslate2", "matplotlib", "opentelemetry", "pyarrow"}  # imported where used; an extra asks for each
+EXTRAS = {"ctranslate2", "matplotlib", "opentelemetry", "pyarrow", "ray"}  # imported where used; an extra asks for each
 # Requirements that no line imports: backends that transformers loads by name, and a part that another library lacks.
 UNSEEN = {"tokenizers", "safetensors", "sentencepiece", "lxml-html-clean", "googleapis-common-protos"}
 MODULES = {

@@ -54,7 +54,7 @@ def needed() -> set[str]:
     return found - {"glossd"}
 
 
-@pytest.mark.parametrize("name", ["libraries.txt", "torch-cpu.txt", "torch-cuda.txt", "tools.txt"])
+@pytest.mark.parametrize("name", ["libraries.txt", "torch-cpu.txt", "torch-cuda.txt", "extra-ray.txt", "tools.txt"])
 def test_every_entry_is_pinned_and_has_a_hash(name: str) -> None:
     found = entries(name)
     assert found

@@ -11,7 +11,17 @@ from glossd.server.app import SERVICE_NAMES
 from glossd.telemetry.metrics import EngineReading, Metrics
 from prometheus_client import generate_latest
 
-from tests.deploy.manifests import KUBERNETES, OVERLAYS, Manifest, environment_of, read, rendered, server_of, written
+from tests.deploy.manifests import (
+    KUBERNETES,
+    OVERLAYS,
+    ROOT,
+    Manifest,
+    environment_of,
+    read,
+    rendered,
+    server_of,
+    written,
+)
 
 PODS = {"app.kubernetes.io/name": "glossd", "app.kubernetes.io/component": "server"}
 SIGNAL_SECONDS = 5  # for a process to end once it has drained
@@ -33,10 +43,20 @@ def metric_names() -> set[str]:
 def pod_specs() -> list[Any]:
     found = []
     for path, manifest in written():
-        template = manifest.get("spec", {}).get("template", {})
-        if manifest["kind"] in {"Deployment", "Job"} and "securityContext" in template.get("spec", {}):
-            found.append(pytest.param(template["spec"], id=f"{path.parent.name}-{path.stem}"))
+        for template in pod_templates(manifest):
+            if "securityContext" in template["spec"]:
+                name = template["spec"]["containers"][0]["name"]
+                found.append(pytest.param(template["spec"], id=f"{path.parent.name}-{path.stem}-{name}"))
     return found
+
+
+def pod_templates(manifest: Manifest) -> list[Manifest]:
+    """The pods that a manifest makes."""
+    spec = manifest.get("spec", {})
+    if manifest["kind"] != "RayJob":
+        return [spec["template"]] if "template" in spec else []
+    groups = [spec["rayClusterSpec"]["headGroupSpec"], *spec["rayClusterSpec"]["workerGroupSpecs"]]
+    return [spec["submitterPodTemplate"], *(group["template"] for group in groups)]
 
 
 def test_the_ports_are_the_servers_defaults(deployment: Manifest) -> None:
@@ -89,7 +109,7 @@ def test_pods_have_no_right_they_do_not_need(spec: Manifest) -> None:
         assert context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]}
         writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
-        assert writable <= {"/tmp", "/models", "/corpus"}
+        assert writable <= {"/tmp", "/models", "/corpus", "/dev/shm"}
 
 
 def test_clients_find_every_replica_by_a_headless_name() -> None:
@@ -179,12 +199,47 @@ def test_where_replicas_are_scaled_the_deployment_does_not_count_them(name: str)
 
 
 @pytest.mark.parametrize("version", ["1.27", "1.32", "1.37"])
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_an_overlay_fits_the_schemas_of_the_cluster(name: str, version: str) -> None:
+@pytest.mark.parametrize("name", [*(f"overlays/{name}" for name in OVERLAYS), "corpus"])
+def test_what_is_rendered_fits_the_schemas_of_the_cluster(name: str, version: str) -> None:
     schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     checked = 0
-    for kind, manifest in rendered(KUBERNETES / "overlays" / name).items():
-        if kind != "ScaledObject":  # of KEDA, not of Kubernetes
+    for kind, manifest in rendered(KUBERNETES / name).items():
+        if kind == "RayJob":  # of KubeRay, whose pods are those of Kubernetes
+            for template in pod_templates(manifest):
+                pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": template}
+                schemas.validate(pod, version, strict=True)
+                checked += 1
+        elif kind != "ScaledObject":  # of KEDA
             schemas.validate(manifest, version, strict=True)
             checked += 1
     assert checked >= 5
+
+
+def test_the_ray_job_runs_a_corpus_again_until_it_is_done_with_the_ray_that_is_pinned() -> None:
+    (job,) = read(KUBERNETES / "corpus" / "rayjob.yaml")
+    spec = job["spec"]
+    assert spec["entrypoint"].split()[:2] == ["glossd", "corpus"]
+    assert "--engine ray --address auto" in spec["entrypoint"]
+    assert spec["shutdownAfterJobFinishes"] is True
+    assert spec["backoffLimit"] > 0
+    pinned = re.search(r"^ray==(\S+)", (ROOT / "deploy" / "image" / "extra-ray.txt").read_text(), flags=re.MULTILINE)
+    assert pinned
+    assert spec["rayClusterSpec"]["rayVersion"] == pinned[1]
+
+
+def test_the_ray_jobs_pods_reach_each_other_and_nobody_else() -> None:
+    kinds = rendered(KUBERNETES / "corpus")
+    policy = kinds["NetworkPolicy"]["spec"]
+    labels = policy["podSelector"]["matchLabels"]
+    templates = pod_templates(kinds["RayJob"])
+    assert len(templates) == 3
+    for template in templates:
+        assert labels.items() <= template["metadata"]["labels"].items()
+        (container,) = template["spec"]["containers"]
+        assert container["image"] == "glossd:ray"
+        volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+        assert (
+            volumes["corpus"]["persistentVolumeClaim"]["claimName"]
+            == kinds["PersistentVolumeClaim"]["metadata"]["name"]
+        )
+    assert policy["ingress"] == [{"from": [{"podSelector": {"matchLabels": labels}}]}]
