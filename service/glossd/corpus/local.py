@@ -31,6 +31,8 @@ from glossd.types import DigestResult
 
 FEWEST_AT_WORK = 64
 MOST_AT_WORK = 1024
+MOST_CHARACTERS = 4_000_000
+CHARACTERS_A_ROW = 2_000  # a dozen sentences waiting for every row that is at work
 TEXT_THREADS = 2
 _UNBOUNDED_QUEUE_TOKENS = 1 << 40  # what is at work is bounded here; a full queue would make rows depend on luck
 
@@ -40,11 +42,12 @@ class LocalLimits:
     """How much a local engine works on at once.
 
     ``documents`` 0 takes as many as the batches have rows, within limits: a document without its body has a few
-    segments, and a full batch needs others waiting. ``characters`` bounds memory where documents are long.
+    segments, and a full batch needs others waiting. ``characters`` 0 takes enough for several full batches where
+    bodies are translated; it bounds memory where documents are long.
     """
 
     documents: int = 0
-    characters: int = 4_000_000
+    characters: int = 0
     window: Window = field(default_factory=Window)
 
 
@@ -93,13 +96,13 @@ class LocalEngine:
     def run(self, records: Iterable[Record]) -> Iterator[Outcome]:
         """See :class:`glossd.corpus.engine.CorpusEngine`."""
         feed = longest_first(records, self._limits.window)
-        most = self._limits.documents or self._fitting_documents()
+        most, most_characters = self._fitting()
         done: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
         working: dict[asyncio.Task[Outcome], int] = {}
         exhausted = False
         try:
             while True:
-                while not exhausted and len(working) < most and sum(working.values()) < self._limits.characters:
+                while not exhausted and len(working) < most and sum(working.values()) < most_characters:
                     record = next(feed, None)
                     exhausted = record is None
                     if record is not None:
@@ -132,9 +135,12 @@ class LocalEngine:
             known = ", ".join(sorted(targets))
             raise UnsupportedLanguageError("--to", f"no model translates to {target}; those here know {known}")
 
-    def _fitting_documents(self) -> int:
+    def _fitting(self) -> tuple[int, int]:
+        """Documents and characters to have at work."""
         rows = sum(reading.rows for reading in self._services.hub.readings())
-        return min(max(rows, FEWEST_AT_WORK), MOST_AT_WORK)
+        documents = self._limits.documents or min(max(rows, FEWEST_AT_WORK), MOST_AT_WORK)
+        bodies = max(rows, FEWEST_AT_WORK) * CHARACTERS_A_ROW
+        return documents, self._limits.characters or (bodies if self._recipe.translated_body else MOST_CHARACTERS)
 
     def _cancel(self, working: Iterable[asyncio.Task[Outcome]]) -> None:
         left = list(working)

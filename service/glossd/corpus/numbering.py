@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from glossd.corpus.records import BadRecord, Failure, Record
 from glossd.errors import GlossdError
 
 DUPLICATE_ID = "DUPLICATE_ID"
-_CACHE_KIBIBYTES = 8192
+_OPENING = (
+    "PRAGMA journal_mode=OFF",  # the file is made anew by every run
+    "PRAGMA synchronous=OFF",
+    "PRAGMA cache_size=-8192",  # kibibytes
+    "CREATE TABLE seen (id BLOB PRIMARY KEY, place TEXT) WITHOUT ROWID",
+    "BEGIN",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +48,26 @@ class SeenIds:
         self._path = path
         if path is not None:
             path.unlink(missing_ok=True)
-        self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=OFF")
-        self._database.execute("PRAGMA synchronous=OFF")
-        self._database.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
-        self._database.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, place TEXT) WITHOUT ROWID")
-        self._database.execute("BEGIN")
+        with self._writing():
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
+            for statement in _OPENING:
+                self._database.execute(statement)
 
     def first(self, id_: str, place: str) -> str | None:
         """Where the id was met before; None, and it is kept, where it was not. Raises ``GlossdError`` for the disk."""
         key = hashlib.blake2b(id_.encode(), digest_size=16).digest()
-        try:
-            added = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, place))
-            if added.rowcount:
+        with self._writing():
+            if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, place)).rowcount:
                 return None
             found = self._database.execute("SELECT place FROM seen WHERE id = ?", (key,)).fetchone()
+        return str(found[0])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise GlossdError(f"cannot write {self._path}: {error}") from error
-        return str(found[0])
 
     def __enter__(self) -> SeenIds:
         return self

@@ -125,13 +125,17 @@ class Output:
         self.journal.add(line, Tally().count(result for _, result in shard.results))
 
     def is_finished(self) -> bool:
-        """Whether an earlier run has done everything. Raises ``GlossdError`` where its output is not there any more."""
+        """Whether an earlier run has done everything; what it did not come to remove is removed then.
+
+        Raises ``GlossdError`` where its output is not there any more.
+        """
         finished = self.journal.finished
         if finished is None:
             return False
         if read_written(self.paths.output) != Written(**finished["output"]):
             problem = "is not what the finished run wrote; --start-over makes it again"
             raise GlossdError(f"{self.paths.output} {problem}")
+        self.remove_parts()
         return True
 
     def finish(self, facts: Mapping[str, object]) -> None:
