@@ -100,7 +100,7 @@ def decode_inner(source: str, generation: Generation, model: ServedModel, direct
 
 def passed_through(plan: SegmentPlan) -> Outcome:
     """A segment that needs no model."""
-    return Outcome(plan, plan.segment.text, 0.0, FinishReason.PASSTHROUGH, plan.warnings)
+    return Outcome(plan, plan.segment.written, 0.0, FinishReason.PASSTHROUGH, plan.warnings)
 
 
 def given_up(outcome: Outcome) -> Outcome:
@@ -113,7 +113,7 @@ def given_up(outcome: Outcome) -> Outcome:
     warning = Warning(WarningCode.PASSED_THROUGH, message, outcome.plan.segment.source)
     return replace(
         outcome,
-        text=outcome.plan.segment.text,
+        text=outcome.plan.segment.written,
         score=0.0,
         finish_reason=FinishReason.PASSTHROUGH,
         warnings=(*outcome.plan.warnings, warning),
@@ -124,7 +124,7 @@ def partial(plan: SegmentPlan) -> Outcome:
     """A segment that was not done at the deadline: its source, and a warning."""
     message = "not translated before the deadline; the source stands in its place"
     warning = Warning(WarningCode.PASSED_THROUGH, message, plan.segment.source)
-    return Outcome(plan, plan.segment.text, 0.0, FinishReason.DEADLINE, (*plan.warnings, warning))
+    return Outcome(plan, plan.segment.written, 0.0, FinishReason.DEADLINE, (*plan.warnings, warning))
 
 
 def better(first: Outcome, second: Outcome) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape, unescape
 
 from glossd.tasks.plan import Direction, Form, SegmentPlan
 from glossd.text.alignment import Placed, carried, units, with_marks
@@ -58,7 +59,7 @@ def write_masked(raw: str, plan: SegmentPlan, form: Form, wording: Wording) -> W
     terms = [number for number in form.placeholders if guards[number].kind is not GuardKind.FIGURE]
     counts = compare(terms, numbers_in(raw))  # of figures the check of numbers tells
     targets = [_target(guard, wording.inners) for guard in guards]
-    restored = restore(drop_doubles(raw), targets, lambda words: finish_target(words, wording.direction.target))
+    restored = restore(drop_doubles(raw), targets, lambda words: _finished(words, plan, wording))
     checked = without_placeholders(with_figures(raw, guards))
     written = Written(restored.text, checked, tuple(units(raw)), restored.units)
     for number in counts.lost:
@@ -73,9 +74,10 @@ def write_masked(raw: str, plan: SegmentPlan, form: Form, wording: Wording) -> W
 def write_plain(raw: str, plan: SegmentPlan, form: Form, wording: Wording) -> Written:
     """``raw`` in the target's form; links go around their words where those are found, the rest must stand there."""
     sentence = plan.sentence
-    text = finish_target(drop_invented(raw, sentence.raw), wording.direction.target)
+    text = _finished(drop_invented(raw, sentence.raw), plan, wording)
     kept = _unmasked((*sentence.guards, *sentence.loose))
-    written = Written(text, _without(text, kept), tuple(units(raw)), tuple(units(text)))
+    checked = _without(unescape(text) if sentence.html else text, kept)
+    written = Written(text, checked, tuple(units(raw)), tuple(units(text)))
     _check_unmasked(written, plan, kept)
     _mark(written, plan, (*sentence.marks, *sentence.links), wording)
     return written
@@ -94,6 +96,12 @@ def count_terms(sentence: Sentence, text: str) -> tuple[int, int]:
     wanted = Counter(guard.target for guard in (*sentence.guards, *sentence.loose) if guard.kind is GuardKind.TERM)
     kept = sum(min(number, text.count(target)) for target, number in wanted.items())
     return wanted.total(), kept
+
+
+def _finished(words: str, plan: SegmentPlan, wording: Wording) -> str:
+    """Words with the spacing and punctuation of their language, and for a page without anything that it would read."""
+    text = finish_target(words, wording.direction.target)
+    return escape(text, quote=False) if plan.sentence.html else text
 
 
 def _target(guard: Guard, inners: Mapping[str, str]) -> str:
@@ -125,6 +133,8 @@ def _mark(written: Written, plan: SegmentPlan, marks: Sequence[InlineMark], word
     placed = []
     for number, mark in enumerate(marks):
         span = _place(written, mark, number, wording)
+        if span is None and not (mark.left and mark.right):
+            span = _half(mark, len(plan.sentence.plain), len(written.text))
         if span is None:
             written.warnings.append(_dropped(plan, f"{mark.left}{mark.inner}{mark.right}"))
         else:
@@ -145,6 +155,13 @@ def _place(written: Written, mark: InlineMark, number: int, wording: Wording) ->
             return Span(start, start + len(words))
     place = wording.places[number] if number < len(wording.places) else None
     return carried(place, written.before, written.units) if place else None
+
+
+def _half(mark: InlineMark, source: int, target: int) -> Span:
+    """A tag without partner must stay: at the end of the sentence that it is nearer to."""
+    place = mark.plain.start if mark.left else mark.plain.end
+    end = target if 2 * place > source else 0
+    return Span(end, end)
 
 
 def _in_target(mark: InlineMark, span: Span, language_code: str) -> Placed:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from glossd.tasks.params import UNLIMITED_WINDOW, bound_by_source, resolve_params
 from glossd.tasks.served import ServedModel
 from glossd.text.document import Segment
+from glossd.text.elements import take_apart_markup
 from glossd.text.guard import GuardKind, has_words
 from glossd.text.normalize import normalize_source
 from glossd.text.placeholders import PLACEHOLDERS, numbers_in, without_placeholders
@@ -97,7 +98,7 @@ class Planner:
 
     def plan(self, segment: Segment) -> SegmentPlan:
         """Guard, normalise, encode, and split where the window asks for it."""
-        sentence = take_apart(segment.text, self._finder, markdown=self._markdown)
+        sentence = self._take_apart(segment)
         text = self._normal(sentence.plain)
         masked = bool(sentence.guards) and bool(self._placeholder_ids)
         sent = self._normal(sentence.masked) if masked else text
@@ -113,7 +114,7 @@ class Planner:
         """The same segment with its figures guarded too; None where that changes nothing."""
         if not self._placeholder_ids or plan.form is None:
             return None
-        sentence = take_apart(plan.segment.text, self._finder, markdown=self._markdown, figures=True)
+        sentence = self._take_apart(plan.segment, figures=True)
         sent = self._normal(sentence.masked)
         if len(sentence.guards) == len(plan.sentence.guards) or not has_words(without_placeholders(sent)):
             return None
@@ -185,6 +186,11 @@ class Planner:
     def params(self, options: DecodeOptions) -> GenerationParams:
         """What the caller set, else the model's own."""
         return resolve_params(options, self._model, target=self._direction.target)
+
+    def _take_apart(self, segment: Segment, *, figures: bool = False) -> Sentence:
+        if segment.markup:
+            return take_apart_markup(segment, self._finder, figures=figures)
+        return take_apart(segment.text, self._finder, markdown=self._markdown, figures=figures)
 
     def _normal(self, text: str) -> str:
         return normalize_source(text, self._direction.source)

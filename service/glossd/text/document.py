@@ -17,6 +17,7 @@ from glossd.text.lines import Line, LineForm, has_letter, read_lines
 from glossd.text.markup import Page, read_page
 from glossd.text.segment import split_sentences
 from glossd.text.target import is_unspaced, joins_without_space
+from glossd.text.template import InlineTag, Template
 from glossd.types import DocumentInput, Extraction, MimeType, Span, Warning, WarningCode
 
 
@@ -35,12 +36,22 @@ class PartKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One sentence. ``text`` is ``document.source[source.start:source.end]`` without white space around it."""
+    """One sentence. ``text`` is ``document.source[source.start:source.end]`` without white space around it.
+
+    In a page that is answered as one, ``markup`` is the same as the page has it, with its ``tags`` and entities.
+    """
 
     index: int
     text: str
     source: Span
     part: int
+    markup: str = ""
+    tags: tuple[InlineTag, ...] = ()
+
+    @property
+    def written(self) -> str:
+        """The sentence as it stands in the form that its document has."""
+        return self.markup or self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,8 @@ class Document:
     """A cleaned text taken apart. Offsets are code points of ``source``.
 
     ``kept`` are the ranges of line numbers (from 0, end exclusive) that parts come from. ``title`` and ``date`` are ""
-    where none was found. ``origins`` leads from ``source`` to the caller's text, where cleaning changed that.
+    where none was found. ``origins`` leads from ``source`` (from the page, with a ``template``) to the caller's text,
+    where cleaning changed that.
     """
 
     source: str
@@ -72,9 +84,12 @@ class Document:
     date: str
     warnings: tuple[Warning, ...]
     origins: Sequence[int] | None = None
+    template: Template | None = None
 
     def original(self, span: Span) -> Span:
-        """A range of ``source`` as a range of the text that the caller sent (of the page's text, for HTML)."""
+        """A range of ``source`` as a range of the caller's text (of ``source`` for the main content of a page)."""
+        if self.template is not None and span.end > span.start:
+            span = self.template.span(span)
         if self.origins is None:
             return span
         return Span(
@@ -111,9 +126,10 @@ class Rebuilt:
 def parse(document: DocumentInput, *, language_code: str | None = None, field: str = "document") -> Document:
     """Takes a document apart: cleans it, reads its lines, labels them, and splits each line into sentences.
 
-    HTML becomes plain text first. ``language_code`` stands in where the document names no language; without either,
-    sentences are split by the English rules. With MAIN_CONTENT only headline, date line and body become parts; when no
-    body can be told apart, everything is kept, with an ``EXTRACTION_UNCERTAIN`` warning.
+    HTML becomes plain text first; the whole of a page keeps its template. ``language_code`` stands in where the
+    document names no language; without either, sentences are split by the English rules. With MAIN_CONTENT only
+    headline, date line and body become parts; when no body can be told apart, everything is kept, with an
+    ``EXTRACTION_UNCERTAIN`` warning.
 
     Raises ``InvalidInputError`` for ``field + ".text"`` when the text is empty, blank, not Unicode or has no letter.
     """
@@ -128,6 +144,8 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
     elif labels.uncertain:
         warnings.append(Warning(WarningCode.EXTRACTION_UNCERTAIN, labels.uncertain))
     parts, segments = _parts_and_segments(source, lines, labels, code)
+    if page.template is not None:
+        segments = tuple(_in_page(segment, page.template) for segment in segments)
     pairs = zip(lines, labels.keeps, strict=True)
     if not segments:
         raise InvalidInputError(f"{field}.text", "there are no letters in it, so nothing to work on")
@@ -143,16 +161,17 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
         labels.date,
         tuple(warnings),
         page.origins,
+        page.template,
     )
 
 
 def rebuild(document: Document, targets: Sequence[str], *, language_code: str) -> Rebuilt:
     """Puts one target per segment into the document's places; everything between segments stays as it was.
 
-    With the segments' own texts and the document's own language this gives ``document.source`` exactly (where every
-    line was kept). Between two sentences of one part the space goes away when ``language_code`` is written without
-    spaces, and a space comes in when only the source is. With MAIN_CONTENT the text has the kept parts alone, with the
-    line breaks that stood before each.
+    With the segments as they are ``written`` and the document's own language this gives ``document.source`` (with a
+    template: the page) exactly, where every line was kept. Between two sentences of one part the space goes away when
+    ``language_code`` is written without spaces, and a space comes in when only the source is. With MAIN_CONTENT the
+    text has the kept parts alone, with the line breaks that stood before each.
 
     Raises ``ValueError`` when the number of targets is not the number of segments.
     """
@@ -187,7 +206,12 @@ def _read_source(document: DocumentInput, field: str) -> Page:
     text = clean(page.text, field=field)
     _check_not_blank(text.text, field)
     warnings = (*cleaned.warnings, *page.warnings, *text.warnings)
-    return replace(page, text=text.text, warnings=warnings)
+    template = page.template
+    if template is None:
+        return replace(page, text=text.text, warnings=warnings)
+    if text.origins is not None:
+        template = template.edited(text.text, text.origins)
+    return replace(page, text=text.text, warnings=warnings, origins=cleaned.origins, template=template)
 
 
 def _check_not_blank(text: str, field: str) -> None:
@@ -252,8 +276,15 @@ def _sentences(source: str, body: Span, code: str | None) -> Iterator[Span]:
             yield Span(start, start + len(sentence.strip()))
 
 
+def _in_page(segment: Segment, template: Template) -> Segment:
+    place = template.span(segment.source)
+    return replace(segment, markup=template.html[place.start : place.end], tags=template.tags_in(segment.source))
+
+
 def _gaps(document: Document) -> list[str]:
     """What stands before each segment and after the last one, without the lines that were left out."""
+    if document.template is not None:
+        return _gaps_of_page(document, document.template)
     source = document.source
     gaps: list[str] = []
     pending = ""
@@ -269,6 +300,13 @@ def _gaps(document: Document) -> list[str]:
     rest = source[position:]
     gaps.append(pending + (rest if not rest.strip() else ""))
     return gaps
+
+
+def _gaps_of_page(document: Document, template: Template) -> list[str]:
+    places = [template.span(segment.source) for segment in document.segments]
+    starts = [*(place.start for place in places), len(template.html)]
+    ends = [0, *(place.end for place in places)]
+    return [template.html[end:start] for end, start in zip(ends, starts, strict=True)]
 
 
 def _between(source: str, start: int, end: int) -> str:

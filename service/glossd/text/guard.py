@@ -83,15 +83,18 @@ class Emphasis:
     inner: str
 
 
-def find_guards(text: str, finder: TermFinder, *, markdown: bool = False, figures: bool = False) -> tuple[Guard, ...]:
+def find_guards(
+    text: str, finder: TermFinder, *, markdown: bool = False, figures: bool = False, first: Sequence[Guard] = ()
+) -> tuple[Guard, ...]:
     """Guarded spans in order, apart from each other. Terms inside of links and code are part of those.
 
-    Figures (clock times, dates in digits, numbers) are guarded where ``figures`` asks for it.
+    Figures (clock times, dates in digits, numbers) are guarded where ``figures`` asks for it. What is guarded already,
+    ``first``, comes before everything else.
     """
     taken = bytearray(len(text))
     guards: list[Guard] = []
     candidates = _candidates(text, finder, markdown=markdown)
-    for guard in chain(candidates, _figures(text)) if figures else candidates:
+    for guard in chain(first, candidates, _figures(text) if figures else ()):
         start, end = guard.span.start, guard.span.end
         if not any(taken[start:end]):
             taken[start:end] = b"\x01" * (end - start)

@@ -75,12 +75,14 @@ def restore(text: str, targets: Sequence[str], finish: Callable[[str], str]) -> 
     pieces: list[str] = []
     spans: list[Span] = []
     end = length = 0
+    stood_in = False
     for unit in units(finished):
         word = finished[unit.start : unit.end]
         target = by_name.get(word, word)
         between = finished[end : unit.start]
-        if not between and word in by_name and _would_grow_together(pieces[-1] if pieces else "", target):
+        if not between and stood_in and word in by_name and _would_grow_together(pieces[-1], target):
             between = " "
+        stood_in = word in by_name
         pieces += (between, target)
         start = length + len(between)
         length = start + len(target)

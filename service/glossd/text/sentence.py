@@ -33,7 +33,8 @@ class Sentence:
     stands. ``loose`` are guarded spans beyond the placeholders there are: they stand in both forms as they are.
     ``marks`` go around the words of the target that their words become: emphasis, and links that no placeholder stands
     for; ``links`` are those that one does, for a form without placeholders. ``left`` and ``right`` are marks at the two
-    ends that belong to a longer run; ``strays`` such marks inside.
+    ends that belong to a longer run; ``strays`` such marks inside. ``html`` says that the target is to be one of a
+    page: what stands for guarded spans is escaped already.
     """
 
     raw: str
@@ -46,6 +47,7 @@ class Sentence:
     left: str = ""
     right: str = ""
     strays: tuple[str, ...] = ()
+    html: bool = False
 
     @property
     def inners(self) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ def take_apart(text: str, finder: TermFinder, *, markdown: bool, figures: bool =
     placed = [(guard.span, placeholder) for guard, placeholder in zip(held, PLACEHOLDERS, strict=False)]
     words = [(guard.span, guard.inner) for guard in held if guard.kind is GuardKind.LINK]
     over = [(guard.span, guard.inner) for guard in loose if guard.kind is GuardKind.LINK]
-    masked, plain = _Edited(text, [*dropped, *placed, *over]), _Edited(text, [*dropped, *words, *over])
+    masked, plain = Edited(text, [*dropped, *placed, *over]), Edited(text, [*dropped, *words, *over])
 
     def mark(span: Span, left: str, right: str, inner: str) -> InlineMark:
         return InlineMark(left, right, inner, masked.moved(span), plain.moved(span))
@@ -109,7 +111,7 @@ def in_plain_words(text: str) -> str:
     return " ".join(take_apart(text, TermFinder(()), markdown=True).plain.split())
 
 
-class _Edited:
+class Edited:
     """``source`` with every span replaced; spans do not overlap."""
 
     def __init__(self, source: str, edits: Sequence[tuple[Span, str]]) -> None:

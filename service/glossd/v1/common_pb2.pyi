@@ -289,7 +289,7 @@ class Warning(_message.Message):
     """What it is, for people, in English."""
     @_builtins.property
     def source(self) -> Global___Span:
-        """Where in the source text, if it has one place."""
+        """Where in the source text, if it has one place; counted as `Segment.source` is."""
 
     def __init__(
         self,
@@ -586,7 +586,9 @@ class Segment(_message.Message):
     """Why it ended."""
     @_builtins.property
     def source(self) -> Global___Span:
-        """Where it comes from in the document's text."""
+        """Where it comes from in the document as it was sent, before anything was normalized. For the main content of an HTML
+        page: in the text of that content.
+        """
 
     @_builtins.property
     def target(self) -> Global___Span:

@@ -70,7 +70,8 @@ def test_a_page_is_told_by_its_suffix(run: Run, tmp_path: Path, endpoint: str) -
     page.write_text("<html><body><p>The ship is free.</p><p>The port is full of joy.</p></body></html>")
     ran = run("translate", str(page), "--endpoint", endpoint)
     assert ran.code == 0
-    assert "<p>" not in ran.out
+    assert ran.out.startswith("<html><body><p>")
+    assert "ship" not in ran.out
     assert run("translate", str(page), "--endpoint", endpoint, "--mime", "text/plain").out.count("<") > 1
 
 
