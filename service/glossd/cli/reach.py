@@ -66,6 +66,9 @@ def reaching(endpoint: str) -> Iterator[None]:
     except RemoteError as error:
         if error.code != "UNAVAILABLE" or error.remote_reason:
             raise
+        if "handshake" in error.message.lower():
+            hint = "check --tls-ca, client.tls_name and, where the server asks for one, client.tls_certificate"
+            raise GlossdError(f"no secure connection to {endpoint}: the TLS handshake failed; {hint}") from error
         problem = error.message.rpartition(": ")[2] or "no answer"
         raise GlossdError(f"no server at {endpoint} ({problem}); start one with `glossd serve`") from error
 

@@ -70,7 +70,11 @@ def test_who_lacks_the_token_the_authority_or_the_certificate_is_told_so_in_a_li
     for flags in ([*secured.ca, *secured.token], [*secured.certificate, *secured.token], []):
         ran = run("health", *endpoint, *flags, "--timeout", "20")
         assert (ran.code, ran.err.count("\n")) == (1, 1)
-        assert f"no server at {secured.endpoint}" in ran.err
+        assert f"no server at {secured.endpoint}" in ran.err or "the TLS handshake failed" in ran.err
+    wrong_authority = run("health", *endpoint, *secured.certificate, *secured.token, "--timeout", "20")
+    assert (
+        f"no secure connection to {secured.endpoint}: the TLS handshake failed; check --tls-ca" in wrong_authority.err
+    )
 
 
 @pytest.mark.parametrize(
