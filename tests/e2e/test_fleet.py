@@ -32,14 +32,15 @@ TEXT = (
 )
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "service"), str(ROOT)])}
+
+
 class Process:
     """A replica that runs."""
 
     def __init__(self, *arguments: str, port: int = 0) -> None:
         command = [sys.executable, "-m", "tests.e2e.fleet_process", *arguments, "serve", "--port", str(port)]
-        path = os.pathsep.join([str(ROOT / "service"), str(ROOT)])
-        environment = {**os.environ, "PYTHONPATH": path}
-        self.popen = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        self.popen = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
     def endpoint(self) -> str:
         """Where it serves, once it does."""
@@ -192,6 +193,23 @@ def test_no_replica_at_all_is_told_at_once() -> None:
         FleetEngine(["nowhere"], RECIPE)
     with pytest.raises(InvalidInputError, match="summaries alone"):
         FleetEngine(["127.0.0.1:9"], Recipe("zh", translated_summary=False, translated_body=False))
+
+
+def test_the_command_line_runs_a_corpus_over_a_fleet_and_is_told_what_is_missing(start: Start, tmp_path: Path) -> None:
+    endpoint = start().endpoint()
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [json.dumps({"id": each.id, "text": each.document.text}) for each in records(12)]
+    source.write_text("\n".join(lines), encoding="utf-8")
+    command = [sys.executable, "-m", "glossd", "corpus", str(source), "--out", str(out), "--engine", "grpc"]
+    refused = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "--engine grpc needs one" in refused.stderr
+    command += ["--endpoint", f"dns:///{endpoint}", "--full"]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {row["id"]: row["translated_body"] for row in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
+    here = [row for row in local(records(12), RECIPE).values() if isinstance(row, Row)]
+    assert rows == {row.id: row.translated_body for row in here}
 
 
 def test_no_more_is_read_than_is_at_work_and_in_the_window(start: Start) -> None:

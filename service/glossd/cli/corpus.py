@@ -100,6 +100,14 @@ def corpus(
     engine: Annotated[
         str, typer.Option("--engine", metavar="ENGINE", help=f"Where the work is done: {', '.join(ENGINES)}.")
     ] = "local",
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option("--endpoint", metavar="HOST:PORT", help="For grpc: a server, or a name of several. Repeatable."),
+    ] = None,
+    address: Annotated[
+        str, typer.Option("--address", metavar="ADDRESS", help="For ray: a running cluster, as auto. Else one here.")
+    ] = "",
+    actors: Annotated[int, typer.Option("--actors", min=0, help="For ray: actors; 0 takes as many as fit.")] = 0,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -114,6 +122,10 @@ def corpus(
     glossd corpus news.jsonl.gz --text-field body --title-field title --no-body --out digests.parquet
 
     zcat news.csv.gz | glossd corpus - --format csv --out digests.jsonl
+
+    glossd corpus news.jsonl --out digests.jsonl --engine grpc --endpoint dns:///glossd:50051
+
+    glossd corpus news.jsonl --out digests.jsonl --engine ray
     """
     from glossd.corpus.entries import Fields, ReadSettings
     from glossd.corpus.job import Job, JobSettings
@@ -150,7 +162,15 @@ def corpus(
         )
     )
     _quiet_logs(settings)
-    choice = EngineChoice(check_choice("--engine", engine, tuple(ENGINES)), settings, recipe)
+    choice = EngineChoice(
+        kind=check_choice("--engine", engine, tuple(ENGINES)),
+        settings=settings,
+        recipe=recipe,
+        endpoints=tuple(endpoint or ()),
+        address=address,
+        actors=actors,
+        folder=job.paths.parts / "ray",
+    )
     raise typer.Exit(corpus_work.survey(job, choice) if dry_run else corpus_work.work(job, choice))
 
 

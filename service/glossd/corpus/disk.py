@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,8 +56,11 @@ class Disk:
         os.fsync(file.fileno())
 
     def remove(self, path: Path) -> None:
-        """Remove a file; nothing happens where there is none."""
-        path.unlink(missing_ok=True)
+        """Remove a file, or a folder with all that is in it; nothing happens where there is none."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     def place(self, path: Path, content: bytes) -> Written:
         """A file that is there whole or not at all: written beside, synced, renamed, its directory synced."""
