@@ -39,6 +39,7 @@ FAULTS = {
     "nan": "all scores are not numbers",
     "hang": "a step waits until the file says something else",
     "die": "the engine's thread ends",
+    "fatal": "every step raises what a GPU does after which it answers nothing more",
     "crash": "the process ends by SIGSEGV",
 }
 SECRET = "what the model knows of its users"
@@ -88,6 +89,8 @@ class FaultyModel(EchoModel):
             raise RuntimeError(SECRET)
         if (word == "memory" and len(token_ids) > number) or bool((sources == HUNGRY).any()):
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+        if word == "fatal":
+            raise RuntimeError("CUDA error: device-side assert triggered")
         if word == "hang":
             self.faults.wait_while("hang")
         if word == "die":

@@ -82,6 +82,20 @@ def test_who_dies_again_and_again_is_given_up_and_the_owner_is_told_once() -> No
     assert len(told) == 1
 
 
+def test_after_an_error_that_no_engine_survives_none_is_started() -> None:
+    faults = Faults()
+    told: list[BaseException] = []
+    pool = pool_of(faults, told)
+    assert answers(pool, 5, 6) == (5, 6, END)
+    faults.set("fatal")
+    with pytest.raises(EngineDeadError):
+        pool.submit(echo_request([7, 8])).result(30)
+    wait_until(lambda: bool(told))
+    assert pool.restarts == 0
+    assert not pool.alive
+    pool.close()
+
+
 def test_one_worker_s_death_is_not_the_others() -> None:
     gate = threading.Semaphore(0)
     model = EchoModel(gate, fail_at_step=4, failure=SystemExit)
