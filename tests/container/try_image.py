@@ -114,12 +114,13 @@ def shared_folder(path: Path) -> Path:
     return path.parent if path.name == "simple" else path
 
 
-def build(scratch: Path, nice: int) -> None:
+def build(scratch: Path, nice: int, extras: str) -> None:
     """Build the image from the working tree."""
     started = time.monotonic()
     revision = run("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD", check=False).strip()
     command = ["nice", f"-n{nice}", "buildah", "bud", "--isolation=chroot", "--format=docker", "--layers"]
     arguments = {"BASE_IMAGE": BASE, "REVISION": revision, "VERSION": version(), "CREATED": "1970-01-01T00:00:00Z"}
+    arguments["EXTRAS"] = extras
     command += [*(f"--build-arg={name}={value}" for name, value in arguments.items()), *lend_pip_settings(scratch)]
     subprocess.run([*command, "-t", IMAGE, str(ROOT)], check=True)
     size = run("buildah", "images", "--format", "{{.Size}}", IMAGE).strip()
@@ -298,6 +299,7 @@ def main() -> None:
     options.add_argument("--suite", default="bookworm", help="the Debian release of the base image")
     options.add_argument("--nice", type=int, default=5, help="how far the build steps back for other work")
     options.add_argument("--model", type=Path, help="serve this checkpoint's directory, not the embedded one")
+    options.add_argument("--extras", default="", choices=["", "ray"], help="what the image has besides")
     options.add_argument("--only-build", action="store_true", help="do not run the server")
     chosen = options.parse_args()
     missing: Sequence[str] = [tool for tool in ("buildah", "debootstrap", "unshare", "ip") if not shutil.which(tool)]
@@ -305,11 +307,13 @@ def main() -> None:
         raise SystemExit(f"image-test: needs root and {', '.join(missing) or 'its rights'}")
     with tempfile.TemporaryDirectory(prefix="glossd-image-") as directory:
         make_base(Path(directory), chosen.suite)
-        build(Path(directory), chosen.nice)
+        build(Path(directory), chosen.nice, chosen.extras)
     container = run("buildah", "from", "--pull-never", IMAGE).strip()
     try:
         image = inspect(IMAGE, run("buildah", "mount", container).strip())
         look_at(image)
+        if chosen.extras:
+            expect("ray" in run(*image.inside("ray", "--version")), "ray is in it")
         if not chosen.only_build:
             try_out(image, chosen.model)
     finally:

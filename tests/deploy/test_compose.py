@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -37,8 +38,9 @@ def test_the_server_is_scraped_and_reached_on_its_own_ports(services: dict[str, 
     port = ServerSettings().port
     assert services["glossd"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert load_settings(environment=services["glossd"]["environment"]).settings.metrics.enabled
-    assert prometheus["rule_files"] == ["/etc/prometheus/alerts.yaml"]
-    assert "/etc/prometheus/alerts.yaml" in mounts(services["prometheus"])
+    (rules,) = prometheus["rule_files"]
+    alerts = (ROOT / mounts(services["prometheus"])[rules]).read_text(encoding="utf-8")
+    assert set(re.findall(r'job="(\w+)"', alerts)) == {job["job_name"]}
 
 
 def test_nothing_is_open_beyond_this_machine(services: dict[str, Any]) -> None:

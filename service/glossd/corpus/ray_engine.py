@@ -170,6 +170,7 @@ class RayEngine:
         import ray
         from ray.data.checkpoint import CheckpointConfig
 
+        logging.getLogger("ray.data").setLevel(logging.WARNING)  # the display tells how far the run is
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = sys.stderr.isatty()
         context.checkpoint_config = CheckpointConfig(
