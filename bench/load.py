@@ -182,7 +182,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the results here")
-    parser.add_argument("--dtype", default="float32", help="number format of the embedded model")
+    parser.add_argument("--dtype", default="auto", help="number format of the embedded model")
     parser.add_argument("--articles", type=int, default=256, help="most articles a phase")
     parser.add_argument("--seconds", type=float, default=15.0, help="about how long the articles take offline")
     parser.add_argument("--lone", type=int, default=20, help="articles of the lone client")

@@ -2,7 +2,8 @@
 
 Method: the calls that make up a step (linear maps, attention, norms, rules and search) are wrapped with a timer that
 keeps a stack, so that each moment of the engine's ``Runner.step`` counts for the innermost wrapped call; what none of
-them covers is overhead. The share of the arithmetic limit compares the step with the multiplications of its linear
+them covers is overhead. An int8 step is one call of C operators, which add up the time of each operation themselves.
+The share of the arithmetic limit compares the step with the multiplications of its linear
 maps at the rate of one large product of the same format, measured in the same process.
 """
 
@@ -60,7 +61,6 @@ def watch(model: Any) -> Stopwatch:
     """Wrap the classes of the engine and of a BART-like model in this process."""
     from glossd.engine.runner import Runner
     from glossd.models.layers import CrossAttention, LayerNorm, Linear, SelfAttention
-    from glossd.models.quantized import Int8Linear
 
     roles = {id(model._head): "vocabulary"}
     for layer in model._decoder:
@@ -75,11 +75,28 @@ def watch(model: Any) -> Stopwatch:
         (LayerNorm, "__call__", lambda _: "norms"),
         (LayerNorm, "after_sum", lambda _: "norms"),
         (Linear, "__call__", lambda given: roles.get(id(given[0]), "projection")),
-        (Int8Linear, "__call__", lambda given: roles.get(id(given[0]), "projection")),
     ]
     for holder, name, part in wrapped:
         setattr(holder, name, stopwatch.around(getattr(holder, name), part))
     return stopwatch
+
+
+def watch_program(engine: Any) -> Any:
+    """What runs a whole int8 step, told to add up the time of each operation; None for other formats."""
+    from glossd.models.program import ProgramCache
+
+    cache = engine._runner._cache
+    if not isinstance(cache, ProgramCache):
+        return None
+    cache.decoder.measure()
+    return cache.decoder
+
+
+def count_program(worker: Any, spent: dict[str, int]) -> None:
+    """Take what the operations of a whole step took out of the overhead, each for its part."""
+    for part, nanoseconds in zip(worker.program.parts, worker.spent, strict=True):
+        spent["norms" if part == "embedding" else part] += nanoseconds
+        spent["overhead"] -= nanoseconds
 
 
 def peak_operations(kind: str) -> float:
@@ -97,7 +114,7 @@ def peak_operations(kind: str) -> float:
         if linear is None:
             torch.mm(left, right)
         else:
-            linear._product(rounded)
+            linear.product(rounded)
         best = min(best, time.perf_counter() - started)
     return 2.0 * _PEAK_SIZE**3 / best
 
@@ -114,9 +131,9 @@ def multiplied_weights(model: Any) -> int:
 
 
 def _size(linear: Any) -> int:
-    """The number of weights; a packed weight keeps its shape, turned or not."""
-    weight = linear.weight if hasattr(linear, "weight") else linear.packed
-    return int(weight.shape[0]) * int(weight.shape[1])
+    """The number of weights."""
+    shape = linear.weight.shape if hasattr(linear, "weight") else (linear.matrix.inputs, linear.matrix.outputs)
+    return int(shape[0]) * int(shape[1])
 
 
 def measure(name: str, kind: str, *, beams: int, segments: int, work: Path) -> dict[str, Any]:
@@ -127,7 +144,7 @@ def measure(name: str, kind: str, *, beams: int, segments: int, work: Path) -> d
     engine, model = open_engine(checkpoint, kind)
     for future in [engine.submit(request) for request in requests(shape, model.info, drawn[:8], beams)]:
         future.result()
-    stopwatch = watch(model)
+    stopwatch, worker = watch(model), watch_program(engine)
     before = engine.statistics().counters
     for future in [engine.submit(request) for request in requests(shape, model.info, drawn, beams)]:
         future.result()
@@ -139,6 +156,8 @@ def measure(name: str, kind: str, *, beams: int, segments: int, work: Path) -> d
     padded = statistics.counters.padded_source_tokens - before.padded_source_tokens
     encode_ns = statistics.counters.encode_ns - before.encode_ns
     spent = {part: stopwatch.spent.get(part, 0) for part in PARTS}
+    if worker is not None:
+        count_program(worker, spent)
     whole = sum(spent.values())
     peak = peak_operations(kind)
     limit_ns = 2.0 * multiplied_weights(model) * row_steps / peak * 1e9

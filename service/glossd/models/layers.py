@@ -71,10 +71,18 @@ def named_activation(name: str) -> Activation | None:
 
 
 def fuse(make: MakeLinear, *parts: nn.Linear, activation: str = "") -> LinearMap:
-    """One map whose output is the parts' outputs side by side, then the activation."""
-    weight = torch.cat([part.weight.detach() for part in parts])
+    """One map whose output is the parts' outputs side by side, then the activation.
+
+    The parts are empty afterwards, so that a model does not stand in memory twice while it is taken over.
+    """
+    weights = [part.weight.detach() for part in parts]
     biases = [part.bias.detach() for part in parts if part.bias is not None]
-    return make(weight, torch.cat(biases) if biases else None, activation)
+    fused = make(
+        weights[0] if len(weights) == 1 else torch.cat(weights), torch.cat(biases) if biases else None, activation
+    )
+    for part in parts:
+        part.weight.data = part.weight.new_empty(0)
+    return fused
 
 
 @dataclass(frozen=True, slots=True)

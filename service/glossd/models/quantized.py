@@ -21,14 +21,19 @@ from glossd.native import ACTIVATIONS, Kernels, Matrix
 _LEVELS = 127
 _SMALLEST = 1e-12
 _BLOCK, _DEEP = 32, 64
+_AT_ONCE = 2048
 _TRIALS, _TRIAL_ROWS, _TRIAL_WEIGHT = 7, 64, (1024, 512)
 
 
 def round_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     """``weight`` (out, in) at the nearest of 255 levels of each output's own largest value, and the scales (out,)."""
-    weight = weight.float()
-    scales = (weight.abs().amax(1) / _LEVELS).clamp_min(_SMALLEST)
-    return (weight / scales[:, None]).round_().to(torch.int8), scales
+    rounded, scales = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
+    for start in range(0, len(weight), _AT_ONCE):  # a few rows at a time: a vocabulary's matrix is large
+        rows = weight[start : start + _AT_ONCE].float()
+        steps = (rows.abs().amax(1) / _LEVELS).clamp_min_(_SMALLEST)
+        scales[start : start + len(rows)] = steps
+        rounded[start : start + len(rows)] = (rows / steps[:, None]).round_()
+    return rounded, scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Int8Matrix:
         panels = torch.zeros(wide * deep, dtype=torch.int8)
         kernels.pack(rounded.data_ptr(), panels.data_ptr(), outputs, inputs)
         offsets = torch.zeros(wide, dtype=torch.int32)
-        offsets[:outputs] = 128 * rounded.sum(1, dtype=torch.int32)
+        offsets[:outputs] = torch.cat([128 * part.sum(1, dtype=torch.int32) for part in rounded.split(_AT_ONCE)])
         scales = torch.nn.functional.pad(scales, (0, wide - outputs))
         padded = torch.zeros(wide) if bias is None else torch.nn.functional.pad(bias.float(), (0, wide - outputs))
         sizes = (inputs, outputs, ACTIVATIONS[activation], level or kernels.level)
