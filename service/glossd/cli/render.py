@@ -43,7 +43,9 @@ def digest_text(result: DigestResult, *, seconds: float) -> str:
     lines += [f"Title: {result.title}"] if result.title else []
     lines += [f"Date: {result.date}"] if result.date else []
     lines += _section(f"Summary ({result.summary.model})", result.summary.text)
-    lines += _section(f"Summary in {target} ({result.translated_summary.model})", result.translated_summary.text)
+    if result.translated_summary.text:
+        name = f"Summary in {target} ({result.translated_summary.model})"
+        lines += _section(name, result.translated_summary.text)
     if result.translated_body.text:
         body = result.translated_body
         lines += _section(f"Article in {target} ({body.model})", "\n\n".join(paragraphs(body.text)))

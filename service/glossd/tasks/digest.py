@@ -21,6 +21,8 @@ from glossd.types import (
     TextEvent,
     TextResult,
     Track,
+    Warning,
+    WarningCode,
 )
 
 _Emit = Callable[[DigestEvent | None], None]
@@ -78,12 +80,16 @@ class _Run:
         self._emit = emit
         self._body_may_start = asyncio.Event()
         self._summary_sent = asyncio.Event()
+        self._translates = True
 
     async def produce(self) -> None:
         """Read the document, then make its texts concurrently; the first failure cancels the rest."""
-        get_language(self._task.target_language_code, field=TARGET_FIELD)
+        target = get_language(self._task.target_language_code, field=TARGET_FIELD).code
         reading = await self._reader.read(self._task.document)
-        self._translator.direction(reading, self._translation)
+        if reading.language.language_code == target:
+            message = f"the document is in {target} already: it is summarized, and nothing is translated"
+            warnings = (*reading.warnings, Warning(WarningCode.PASSED_THROUGH, message))
+            reading, self._translates = replace(reading, warnings=warnings), False
         self._emit(reading.language)
         try:
             async with asyncio.TaskGroup() as group:
@@ -126,7 +132,7 @@ class _Run:
         return summary, translated
 
     async def _translated_summary(self, reading: Reading, summary: TextResult) -> TextResult:
-        if not summary.text.strip():
+        if not (self._translates and summary.text.strip()):
             return empty_text(self._task.target_language_code)
         source = DocumentInput(summary.text, language_code=reading.language.language_code)
         read = await self._reader.read(source)
@@ -134,7 +140,7 @@ class _Run:
         return await self._translator.translate_reading(replace(read, warnings=()), self._translation)
 
     async def _body(self, reading: Reading) -> TextResult:
-        if not self._task.translate_body:
+        if not (self._translates and self._task.translate_body):
             return empty_text(self._task.target_language_code)
         # A summary that needs no model is ready at once: its translation then goes before the body's.
         await self._body_may_start.wait()

@@ -87,7 +87,7 @@ def with_figures(text: str, guards: Sequence[Guard]) -> str:
     """``text`` with each guarded figure in the place of its placeholder; checks compare numbers by it."""
     for number, guard in enumerate(guards):
         if guard.kind is GuardKind.FIGURE:
-            text = text.replace(PLACEHOLDERS[number], guard.inner)
+            text = text.replace(PLACEHOLDERS[number], f" {guard.inner} ")
     return text
 
 

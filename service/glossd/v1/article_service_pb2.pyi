@@ -98,7 +98,9 @@ class DigestRequest(_message.Message):
 
     @_builtins.property
     def translation(self) -> Global___TranslationOptions:
-        """Required. What to translate it to."""
+        """Required. What to translate it to. A document that is in that language already is summarized only, with a
+        PASSED_THROUGH warning and empty translations.
+        """
 
     @_builtins.property
     def summary(self) -> _common_pb2.SummaryOptions:

@@ -129,6 +129,14 @@ async def test_a_figure_that_breaks_is_guarded_in_a_second_try() -> None:
     assert result.usage.terms_found == 0
 
 
+async def test_two_figures_side_by_side_stay_apart() -> None:
+    generator = PlaceholderGenerator(lambda text: breaking_clocks(text).replace("⟦0⟧ ⟦1⟧", "⟦0⟧⟦1⟧"))
+    result = await translated("Updated at 2013-05-08 08:00", generator)
+    assert generator.texts[-1] == "Updated at ⟦0⟧ ⟦1⟧"
+    assert "2013-05-08 08:00" in result.text
+    assert codes(result) == []
+
+
 async def test_a_figure_whose_placeholder_is_lost_is_still_a_lost_number() -> None:
     generator = PlaceholderGenerator(lambda text: re.sub(r"⟦\d⟧", "", breaking_clocks(text)))
     result = await translated("The port opens at 08:00 for all.", generator)
