@@ -16,6 +16,7 @@ from glossd.cli.corpus_display import Bar, Display, Meter, View, describe, durat
 from glossd.corpus.job import Job, JobSettings
 from glossd.corpus.recipe import Recipe
 
+from tests.conftest import Checkpoints
 from tests.corpus_toys import ToyEngine
 from tests.unit.cli.conftest import Run
 
@@ -153,6 +154,29 @@ def test_a_wrong_call_is_said(run: Run, articles: str, arguments: list[str], cod
     ran = run("corpus", *(each.format(articles=articles) for each in arguments))
     assert ran.code == code
     assert said in ran.err
+
+
+def test_a_model_gives_the_same_rows_however_a_directory_is_cut_into_shards(
+    run: Run, tmp_path: Path, checkpoints: Checkpoints
+) -> None:
+    folder = tmp_path / "articles"
+    folder.mkdir()
+    for number in range(6):
+        text = f"# Port number {number}\n\n" + "The ship is free. The crew of the tug is glad.\n\n" * (number + 1)
+        (folder / f"{number}.{'md' if number % 2 else 'txt'}").write_text(text)
+    model = ("--model", str(checkpoints("marian")), "--set", "models.canary=false", "--set", "models.dtype=float32")
+    made = []
+    for shard_records in ("1", "4", "100"):
+        out = tmp_path / f"{shard_records}.jsonl"
+        ran = run("corpus", str(folder), "--out", str(out), *model, "--segments", "--shard-records", shard_records)
+        assert ran.code == 0, ran.err
+        made.append(out.read_text())
+    assert made[0] == made[1] == made[2]
+    rows = [json.loads(line) for line in made[0].splitlines()]
+    assert [row["id"] for row in rows] == sorted(path.name for path in folder.iterdir())
+    for row in rows:
+        for segment in row["translated_body_segments"]:
+            assert row["translated_body"][segment["target_start"] : segment["target_end"]] == segment["text"]
 
 
 VIEW = View(1200, 3, 12.34, 5678.9, 0.87, 0.25, 7260, 9)
