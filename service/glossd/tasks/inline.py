@@ -151,8 +151,9 @@ def _place(written: Written, mark: InlineMark, number: int, wording: Wording) ->
     """
     for words in (wording.inners.get(mark.inner, ""), mark.inner):
         if words and written.text.count(words) == 1:
-            start = written.text.index(words)
-            return Span(start, start + len(words))
+            span = Span(written.text.index(words), written.text.index(words) + len(words))
+            if not any(unit.start < place < unit.end for unit in written.units for place in (span.start, span.end)):
+                return span  # never inside of a word, nor of what was guarded
     place = wording.places[number] if number < len(wording.places) else None
     return carried(place, written.before, written.units) if place else None
 

@@ -275,6 +275,15 @@ async def test_emphasis_that_cannot_be_placed_is_dropped_and_named() -> None:
     assert warning.source is not None
 
 
+async def test_emphasis_never_goes_into_a_word_or_into_code() -> None:
+    generator = PlaceholderGenerator(lambda text: text if len(text) < 9 else "见⟦0⟧和香港纸。")
+    result = await translated(
+        "See that `glossd` is a *gloss* on it here.", generator, mime_type=MimeType.MARKDOWN, glossary=()
+    )
+    assert "*" not in result.text
+    assert "`glossd`" in result.text
+
+
 async def test_bold_over_two_sentences_keeps_its_two_ends() -> None:
     text = "**It is here. It was there.** More came."
     result = await translated(text, PlaceholderGenerator(), mime_type=MimeType.MARKDOWN)
