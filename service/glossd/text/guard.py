@@ -35,6 +35,7 @@ _EMPHASIS = re.compile(
     r"(?:(?<![\\*])(?=\*)|(?<![\\_\w])(?=_)|(?<![\\~])(?=~))(\*{1,3}|_{1,3}|~~)(?![\s*_~])"
     r"((?:(?!\1)[^*`\[\]<>]){1,200})(?<![\s\\])\1(?:(?<=[*~])|(?!\w))(?![*_~])"
 )
+_PATH = re.compile(r"[\w.-]{1,80}(?:/[\w.-]{0,80}){1,20}|[\w-]{1,80}(?:\.[\w-]{1,20}){0,3}\.[A-Za-z]{1,5}", re.ASCII)
 _WRAPPING = re.compile(r"[*_~`]{1,3}")
 _STRAY = re.compile(r"(?<!\\)(?:\*\*|__|~~)")
 
@@ -135,11 +136,16 @@ def _covered(text: str, spans: Iterable[Span]) -> bytearray:
 
 def _candidates(text: str, finder: TermFinder, *, markdown: bool) -> Iterator[Guard]:
     """Spans by rank: of two that overlap the first one given is kept."""
+    links = tuple(_links(text, finder)) if markdown else ()
+    for link in links:  # those that name code or a file stay whole
+        whole = text[link.span.start : link.span.end]
+        if link.left.endswith("`") or _PATH.fullmatch(link.inner):
+            yield Guard(GuardKind.MARKUP, link.span, whole)
     yield from _matches(_CODE, GuardKind.CODE, text)
     if markdown:
         yield from _matches(_BADGE, GuardKind.MARKUP, text)
         yield from _matches(_IMAGE, GuardKind.MARKUP, text)
-        yield from _links(text, finder)
+        yield from links
         yield from _matches(_TAG, GuardKind.MARKUP, text)
     yield from _addresses(text)
     yield from _matches(_LITERAL_PLACEHOLDER, GuardKind.CODE, text)

@@ -275,6 +275,14 @@ async def test_emphasis_that_cannot_be_placed_is_dropped_and_named() -> None:
     assert warning.source is not None
 
 
+@pytest.mark.parametrize("link", ["[`protos/v1`](protos/v1)", "[docs/corpus.md](docs/corpus.md)", "[`make`](x)"])
+async def test_a_link_that_names_a_file_or_code_is_one_guarded_span(link: str) -> None:
+    generator = PlaceholderGenerator()
+    result = await translated(f"Read {link} first.", generator, mime_type=MimeType.MARKDOWN)
+    assert generator.texts == ["Read ⟦0⟧ first."]
+    assert link in result.text
+
+
 async def test_emphasis_never_goes_into_a_word_or_into_code() -> None:
     generator = PlaceholderGenerator(lambda text: text if len(text) < 9 else "见⟦0⟧和香港纸。")
     result = await translated(
