@@ -40,7 +40,9 @@ def _by_number(counts: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _bars(axes: Any, counts: list[tuple[str, int]], title: str, unit: str, *, colour: str = _COLOUR) -> None:
-    axes.bar([name for name, _ in counts], [count for _, count in counts], color=colour)
+    axes.bar([name for name, _ in counts], [count for _, count in counts], width=0.6, color=colour)
+    axes.set_xlim(-1, len(counts))
+    axes.set_ylim(0, 1.05 * max(1, *(count for _, count in counts)) if counts else 1)
     axes.set_title(title)
     axes.set_ylabel(unit)
     axes.tick_params(axis="x", labelrotation=45 if len(counts) > 4 else 0)
