@@ -11,6 +11,7 @@ from glossd.corpus.tally import RATIO_STEP
 
 _COLOUR, _FAULT = "#33658a", "#a4243b"
 _MOST_BARS = 12
+SHORTEST_STRETCH = 0.1  # of the whole time
 
 
 def draw(report: Report) -> bytes | None:
@@ -58,13 +59,14 @@ def _compression(axes: Any, counts: Counter[str]) -> None:
 
 
 def _speed(axes: Any, report: Report, *, of_tokens: bool) -> None:
-    times, rates, before = [], [], 0.0
+    """Rates over stretches of time: shards end in bunches, and a stretch is long enough to have several."""
+    times, rates, before, amount = list[float](), list[float](), 0.0, 0
     for moment in report.moments:
-        if moment.until > before:
-            amount = moment.output_tokens if of_tokens else moment.records
+        amount += moment.output_tokens if of_tokens else moment.records
+        if moment.until - before >= report.seconds * SHORTEST_STRETCH and moment.until > before:
             times += [before, moment.until]
             rates += [amount / (moment.until - before)] * 2
-            before = moment.until
+            before, amount = moment.until, 0
     axes.plot(times, rates, color=_COLOUR)
     axes.set_ylim(bottom=0)
     axes.set_title("Output tokens a second" if of_tokens else "Records a second")
