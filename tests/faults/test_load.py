@@ -17,13 +17,13 @@ from tests.faults.calls import Outcome, at_rate, channel_to, closed_loop, percen
 from tests.faults.process import ServerProcess
 from tests.faults.results import Effort, Results
 
-PLACES = 32
-PACE = {"PACED_STEP_SECONDS": "0.01", "PACED_ROWS": "8"}
+PLACES = 24
+PACE = {"PACED_STEP_SECONDS": "0.04", "PACED_ROWS": "8"}
 
 
 @pytest.fixture(scope="module")
 def slow() -> Iterator[ServerProcess]:
-    """A server that can do some forty calls a second."""
+    """A server that can do some ten calls a second."""
     limits = ("--set", f"server.max_calls_in_flight={PLACES}", "--set", "engine.cache_entries=0")
     running = ServerProcess(*limits, environment=PACE)
     yield running
