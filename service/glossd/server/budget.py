@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 from glossd.engine.rate import DrainRate
 from glossd.errors import OverloadedError, RequestTooLargeError
+from glossd.server.promises import Promises
 from glossd.types import Priority
 
 INTERACTIVE_SHARE = 0.25
@@ -67,6 +68,7 @@ class Budget:
         self._clock = clock
         self._used = {Priority.INTERACTIVE: Load(), Priority.BULK: Load()}
         self._rates = {name: DrainRate() for name in AMOUNTS}
+        self._promises = {name: Promises() for name in AMOUNTS}
         self._held: dict[str, Load] = {}
         self._refused_ns: dict[str, int] = {}
         self._waiting: deque[tuple[Load, asyncio.Future[None]]] = deque()
@@ -83,7 +85,7 @@ class Budget:
         excess = self._excess(load, priority, caller)
         if excess is not None:
             self._refused_ns[caller] = self._clock()
-            raise self._refusal(excess, priority)
+            raise self._refusal(excess, getattr(load, excess.amount), priority)
         self._take(load, priority)
         self._held[caller] = self._held.get(caller, Load()) + load
         try:
@@ -167,8 +169,11 @@ class Budget:
             return most - max(0, sure - bulk) if self._waiting else most
         return most if bulk + wanted <= sure else max(1, int(most * (1 - INTERACTIVE_SHARE)))
 
-    def _refusal(self, excess: Excess, priority: Priority) -> OverloadedError:
+    def _refusal(self, excess: Excess, wanted: int, priority: Priority) -> OverloadedError:
+        """When to come again: after what has to go first, and after those who were told to come again before."""
         share = " for bulk work" if priority is Priority.BULK else ""
         message = f"{excess.used:,} {WORDS[excess.amount]}; the limit is {excess.limit:,}{share}"
-        seconds = self._rates[excess.amount].seconds_until(excess.over, self._clock())
+        now_ns, promises = self._clock(), self._promises[excess.amount]
+        seconds = self._rates[excess.amount].seconds_until(excess.over + promises.ahead(now_ns), now_ns)
+        promises.add(wanted, now_ns + int(seconds * 1e9))
         return OverloadedError(message, retry_after_seconds=seconds)

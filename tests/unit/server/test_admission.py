@@ -107,6 +107,25 @@ def test_the_wait_follows_from_how_fast_the_work_was_seen_to_go() -> None:
         assert caught.value.retry_after_seconds == MOST_SECONDS
 
 
+def test_a_crowd_is_told_to_come_again_one_after_another() -> None:
+    clock = Clock()
+    room = budget(10, clock=clock)
+    for _ in range(20):
+        with room.hold(Load(4)):
+            clock.now_ns += 2 * SECOND
+
+    def told() -> float:
+        with pytest.raises(OverloadedError) as caught, room.hold(Load(1)):
+            pass
+        return caught.value.retry_after_seconds
+
+    with room.hold(Load(10)):
+        assert [told() for _ in range(6)] == pytest.approx([0.5, 1, 1.5, 2, 2.5, 3], rel=0.15)  # two a second
+        clock.now_ns += 2 * SECOND
+        assert told() < 2.5  # four of them should have come by now
+        assert max(told() for _ in range(200)) == MOST_SECONDS
+
+
 def begin(room: Budget, caller: str) -> ExitStack | None:
     """One more call of a caller; None where it is refused."""
     call = ExitStack()
