@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from glossd.tasks.flight import Flight
 from glossd.tasks.lengths import count_words
 from glossd.tasks.params import UNLIMITED_WINDOW, new_token_limit, resolve_params
 from glossd.tasks.served import ServedModel
-from glossd.text.chunk import pack
-from glossd.text.document import Document
+from glossd.text.chunk import pack_parts
+from glossd.text.document import Document, Segment
 from glossd.text.normalize import normalize_source
 from glossd.text.segment import split_long, split_sentences
 from glossd.text.sentence import in_plain_words
@@ -26,6 +28,9 @@ from glossd.types import (
     MimeType,
     SummaryOptions,
 )
+
+MOST_CHUNKS = 64
+"""Chunks of one document that are with the engine at a time: enough to fill a batch, too few to fill the queue."""
 
 _FINISHED = re.compile(r"[.!?\u2026。！？؟।][\"'”’)\]」』）》]*\s*\Z")
 
@@ -68,13 +73,13 @@ class AbstractRun:
 
     async def summarize(self, document: Document) -> Abstract:
         """Reduce the document until it fits the window, then write the summary."""
-        texts = await asyncio.to_thread(self._texts, document)
-        length = _length(texts)
-        chunks = await asyncio.to_thread(self._chunks, texts)
+        parts = await asyncio.to_thread(self._parts, document)
+        texts = [text for part in parts for text in part]
+        chunks = await asyncio.to_thread(self._chunks, parts)
         coverage = 1.0
         while len(chunks) > 1:
             reduced = await self._map(chunks)
-            reduced_chunks = await asyncio.to_thread(self._chunks, reduced)
+            reduced_chunks = await asyncio.to_thread(self._chunks, [[sentence] for sentence in reduced])
             if len(reduced_chunks) >= len(chunks):
                 # The model does not shorten: read what fits, and say how much that was.
                 coverage *= _length(reduced_chunks[0]) / max(1, _length(reduced))
@@ -82,37 +87,39 @@ class AbstractRun:
             chunks = reduced_chunks
         words = count_words(" ".join(texts), self._language)
         text, generation = await self._reduce(chunks[0] if chunks else [], words)
-        return self._trimmed(text, generation, words, coverage if length else 1.0)
+        return self._trimmed(text, generation, words, coverage)
 
-    def _texts(self, document: Document) -> list[str]:
-        """The body's segments as the model reads them, each of them within the window."""
-        texts: list[str] = []
-        body = [segment for _, segments in document.body_parts() for segment in segments]
-        for segment in body or document.segments:
-            words = in_plain_words(segment.text) if document.mime_type is MimeType.MARKDOWN else segment.text
-            text = normalize_source(words, self._language)
-            pieces = split_long(text, count=self._count, limit=self._window)
-            texts += [piece.strip() for piece in pieces if piece.strip()]
-        return texts
+    def _parts(self, document: Document) -> list[list[str]]:
+        """The segments of each paragraph of the body as the model reads them, all of them within the window."""
+        parts = [segments for _, segments in document.body_parts()] or [(segment,) for segment in document.segments]
+        return [[text for segment in part for text in self._texts(segment, document.mime_type)] for part in parts]
 
-    def _chunks(self, texts: Sequence[str]) -> list[list[str]]:
-        ranges = pack(texts, count=self._count, limit=self._window)
-        return [[texts[index] for index in each] for each in ranges]
+    def _texts(self, segment: Segment, mime_type: MimeType) -> list[str]:
+        words = in_plain_words(segment.text) if mime_type is MimeType.MARKDOWN else segment.text
+        text = normalize_source(words, self._language)
+        pieces = split_long(text, count=self._count, limit=self._window)
+        return [piece.strip() for piece in pieces if piece.strip()]
+
+    def _chunks(self, parts: Sequence[Sequence[str]]) -> list[list[str]]:
+        return pack_parts(parts, count=self._count, limit=self._window)
 
     def _count(self, text: str) -> int:
         return self._model.tokenizer.count(text)
 
     async def _map(self, chunks: Sequence[Sequence[str]]) -> list[str]:
-        """A summary of each chunk at the model's own length, all in flight at once, as sentences."""
-        options = replace(self._decode, max_new_tokens=None, min_new_tokens=None)
-        futures = await asyncio.to_thread(
-            lambda: [self._submit(chunk, self._params(options, chunk)) for chunk in chunks]
-        )
+        """A summary of each chunk at the model's own length, as sentences; a bounded number in flight at once."""
+        waiting = iter(chunks)
+        futures = deque(await asyncio.to_thread(self._begin, islice(waiting, MOST_CHUNKS)))
         sentences: list[str] = []
-        for future in futures:
-            text, generation = await self._result(future)
+        while futures:
+            text, generation = await self._result(futures.popleft())
             sentences += _whole(self._sentences(text), generation.finish_reason)
+            futures.extend(await asyncio.to_thread(self._begin, islice(waiting, 1)))
         return sentences
+
+    def _begin(self, chunks: Iterable[Sequence[str]]) -> list[Future[Generation]]:
+        options = replace(self._decode, max_new_tokens=None, min_new_tokens=None)
+        return [self._submit(chunk, self._params(options, chunk)) for chunk in chunks]
 
     async def _reduce(self, chunk: Sequence[str], words: int) -> tuple[str, Generation]:
         params = self._with_length(self._params(self._decode, chunk), chunk, words)

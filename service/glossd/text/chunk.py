@@ -12,9 +12,27 @@ def pack(texts: Sequence[str], *, count: Callable[[str], int], limit: int) -> li
     ``count`` is called once for each text. The windows are balanced: three windows' worth never ends in two full
     windows and one sentence. Raises ``ValueError`` for a limit below 1.
     """
+    return _even([count(text) for text in texts], limit)
+
+
+def pack_parts(parts: Sequence[Sequence[str]], *, count: Callable[[str], int], limit: int) -> list[list[str]]:
+    """The texts of consecutive parts in windows as :func:`pack` makes them, each a list.
+
+    A window ends inside a part only where that part alone exceeds ``limit``.
+    """
+    units: list[Sequence[str]] = []
+    sizes: list[int] = []
+    for part in parts:
+        own = [count(text) for text in part]
+        whole = sum(own) <= limit
+        units += [part] if whole else [[text] for text in part]
+        sizes += [sum(own)] if whole else own
+    return [[text for index in window for text in units[index]] for window in _even(sizes, limit)]
+
+
+def _even(sizes: Sequence[int], limit: int) -> list[range]:
     if limit < 1:
         raise ValueError(f"limit is {limit}; at least 1 is needed")
-    sizes = [count(text) for text in texts]
     fewest = len(_greedy(sizes, limit))
     if fewest < 2:
         return _greedy(sizes, limit)

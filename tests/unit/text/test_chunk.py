@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from glossd.text.chunk import pack
+from glossd.text.chunk import pack, pack_parts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +35,14 @@ def test_nothing_packs_into_nothing_and_a_limit_below_one_is_refused() -> None:
     assert pack([], count=len, limit=5) == []
     with pytest.raises(ValueError, match="limit is 0"):
         pack(["a"], count=len, limit=0)
+
+
+@given(st.lists(st.lists(st.integers(1, 50), max_size=6), max_size=30), st.integers(1, 120))
+def test_a_window_ends_inside_a_part_only_where_the_part_exceeds_the_limit(sizes: list[list[int]], limit: int) -> None:
+    parts = [[f"{part} {text} ".ljust(size, "x") for text, size in enumerate(own)] for part, own in enumerate(sizes)]
+    windows = pack_parts(parts, count=len, limit=limit)
+    assert [text for window in windows for text in window] == [text for part in parts for text in part]
+    assert all(len(window) == 1 or sum(map(len, window)) <= limit for window in windows)
+    for part in parts:
+        if sum(map(len, part)) <= limit:
+            assert not part or sum(part[0] in window or part[-1] in window for window in windows) == 1
