@@ -95,7 +95,7 @@ def _print_text(event: TextEvent, seconds: float) -> None:
     language = render.language_name(event.text.language_code)
     kind = "Article" if event.track is Track.TRANSLATED_BODY else "Summary"
     typer.echo(f"\n{kind} in {language}, by {event.text.model} [{seconds:.2f} s]:")
-    typer.echo("\n\n".join(render.paragraphs(event.text.text)))
+    typer.echo(render.readable(event.text.text))
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def digest_text(result: DigestResult, *, seconds: float) -> str:
         lines += _section(name, result.translated_summary.text)
     if result.translated_body.text:
         body = result.translated_body
-        lines += _section(f"Article in {target} ({body.model})", "\n\n".join(paragraphs(body.text)))
+        lines += _section(f"Article in {target} ({body.model})", readable(body.text))
     texts = (result.summary, result.translated_summary, result.translated_body)
     warnings = (*result.warnings, *(warning for text in texts for warning in text.warnings))
     lines += _section("Warnings", "\n".join(warning_lines(warnings)))
@@ -63,9 +63,11 @@ def text_notes(result: TextResult, *, seconds: float) -> str:
     return "\n".join([*lines, f"{name} by {result.model}; {timing_line(result.usage, seconds=seconds)}"])
 
 
-def paragraphs(text: str) -> list[str]:
-    """The lines of a text that hold something."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def readable(text: str) -> str:
+    """A text that parts its paragraphs by blank lines as it is, any other with a blank line after each of its lines."""
+    if "\n\n" in text.strip():
+        return text.strip("\n")
+    return "\n\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def warning_lines(warnings: tuple[Warning, ...]) -> list[str]:

@@ -141,8 +141,11 @@ def parse(document: DocumentInput, *, language_code: str | None = None, field: s
     labels = label_lines(source, lines, title=page.title, date=page.date, trusted=trusted)
     if page.extraction is Extraction.FULL and not trusted:
         labels = labels.keeping_everything()
-    elif labels.uncertain:
-        warnings.append(Warning(WarningCode.EXTRACTION_UNCERTAIN, labels.uncertain))
+    else:
+        if document.mime_type is MimeType.MARKDOWN:
+            labels = labels.keeping_unlinked(source, lines)
+        if labels.uncertain:
+            warnings.append(Warning(WarningCode.EXTRACTION_UNCERTAIN, labels.uncertain))
     parts, segments = _parts_and_segments(source, lines, labels, code)
     if page.template is not None:
         segments = tuple(_in_page(segment, page.template) for segment in segments)

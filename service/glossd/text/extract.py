@@ -57,6 +57,16 @@ class Labels:
         """The same labels with every line kept."""
         return replace(self, keeps=(True,) * len(self.keeps))
 
+    def keeping_unlinked(self, source: str, lines: Sequence[Line]) -> Labels:
+        """The same labels, and no residue dropped but what holds a link: a writer's own lists and tables stay."""
+        judged = zip(self.labels, self.keeps, lines, strict=True)
+        return replace(self, keeps=tuple(keep or _is_unlinked(label, source, line) for label, keep, line in judged))
+
+
+def _is_unlinked(label: Label, source: str, line: Line) -> bool:
+    text = source[line.span.start : line.span.end]
+    return label is Label.RESIDUE and "](" not in text and "://" not in text
+
 
 def label_lines(
     source: str, lines: Sequence[Line], *, title: str = "", date: str = "", trusted: bool = False

@@ -211,3 +211,16 @@ def test_pages_nested_deeper_than_the_stack_are_read() -> None:
         DocumentInput("<div>" * 5_000 + "Some text here." + "</div>" * 5_000 + "<p>End.</p>", MimeType.HTML)
     )
     assert document.segments
+
+
+def test_the_main_content_of_markdown_keeps_its_lists_and_tables_and_drops_lists_of_links() -> None:
+    text = (
+        "# Rates rise\n\nThe bank raised its key rate on Tuesday, the third rise of the year, and said so.\n\n"
+        "It said that prices would keep rising until the end of the year, as they had done since the spring.\n\n"
+        "| a | b |\n|---|---|\n| one | two |\n\n- first point of it\n- second point of it\n\n"
+        "- [Most viewed](https://example.org/a)\n- [Editors' picks](https://example.org/b)\n"
+    )
+    document = parse(DocumentInput(text, MimeType.MARKDOWN, extraction=Extraction.MAIN_CONTENT))
+    kept = [segment.text for segment in document.segments]
+    assert {"one", "two", "first point of it", "second point of it"} <= set(kept)
+    assert not any("viewed" in segment or "picks" in segment for segment in kept)
