@@ -73,13 +73,13 @@ async def states(channel: grpc.aio.Channel, seen: list[int]) -> None:
 async def test_sigterm_loses_no_accepted_call(fleet: Fleet, effort: Effort, results: Results) -> None:
     lost, tried, longest = 0, 0, 0.0
     for turn in range(effort.count(1, 5)):
-        server, source, count = fleet.start(step_seconds=0.02), random.Random(turn), effort.count(40, 200)
+        server, source, count = fleet.start(step_seconds=0.04), random.Random(turn), effort.count(40, 200)
         health: list[int] = []
         late: list[str] = []
         async with channel_to(server.endpoint) as channel, channel_to(server.endpoint) as other:
             watching = asyncio.create_task(states(other, health))
             calls = [asyncio.create_task(translate(channel, text_of(source, 3, 20))) for _ in range(count)]
-            await until(partial(in_flight, server, count))
+            await until(partial(in_flight, server, count), seconds=60)
             started = time.monotonic()
             server.send(signal.SIGTERM)
             knocking = asyncio.create_task(latecomers(server.endpoint, late))

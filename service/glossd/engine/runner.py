@@ -149,6 +149,7 @@ class Runner:
         self.counters.decode_ns += time.monotonic_ns() - started
         return finished
 
+    @torch.inference_mode()  # the cache grew in it, and what was made there is changed nowhere else
     def drop(self, sequences: Iterable[Sequence]) -> None:
         """Free the rows of live sequences that nobody waits for any more."""
         gone = list(sequences)
