@@ -63,6 +63,7 @@ bench: install ## measure speed beside transformers and CTranslate2, about 10 mi
 	$(BIN)/python -m bench.offline --json docs/data/offline.json
 	$(BIN)/python -m bench.steps --json docs/data/steps.json
 	$(BIN)/python -m bench.load --json docs/data/load.json
+	$(BIN)/python -m bench.queueing --json docs/data/queueing.json
 	$(BIN)/python -m bench.quality --json docs/data/quality.json
 	$(BIN)/python -m bench.report
 

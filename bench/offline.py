@@ -59,15 +59,11 @@ class Worker:
         self._errors.close()
 
 
-def measure(
-    shape: Shape, systems: list[str], *, beams: int, rounds: int, seconds: float, work: Path
-) -> list[dict[str, Any]]:
+def measure(shape: Shape, workers: list[Worker], *, beams: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """Medians of ``rounds`` interleaved rounds that take about ``seconds`` in all, after a warm-up and a short round.
 
     Where the short round takes all the time already, it is what counts.
     """
-    checkpoint = prepare(shape, work)
-    workers = [Worker(system, shape, checkpoint, work) for system in systems]
     for worker in workers:
         worker.run(segments=max(1, shape.least // 8), beams=beams)
     started = time.perf_counter()
@@ -77,13 +73,11 @@ def measure(
     took = time.perf_counter() - started
     segments = min(shape.segments, int(shape.least * (seconds - took) / (took * rounds)))
     if segments >= shape.least:
-        answers = {system: [] for system in systems}
+        answers = {worker.system: [] for worker in workers}
         for _ in range(rounds):
             for worker in workers:
                 answers[worker.system].append(worker.run(segments=share_of(worker.system, segments), beams=beams))
-    for worker in workers:
-        worker.close()
-    return [summary(system, shape, beams, answers[system]) for system in systems]
+    return [summary(worker.system, shape, beams, answers[worker.system]) for worker in workers]
 
 
 def share_of(system: str, segments: int) -> int:
@@ -138,16 +132,18 @@ def main() -> None:
     parser.add_argument("--beams", type=int, action="append", help="1 and 4 unless told")
     parser.add_argument("--system", choices=SYSTEMS, action="append", help="all unless told")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=50.0, help="about how long one checkpoint and beams may take")
+    parser.add_argument("--seconds", type=float, default=40.0, help="about how long one checkpoint and beams may take")
     parser.add_argument("--work", type=Path, default=Path("build/bench"), help="where checkpoints are made and kept")
     chosen = parser.parse_args()
     results = []
     for name in chosen.checkpoint or list(SHAPES):
         shape = SHAPES[name]
+        checkpoint = prepare(shape, chosen.work)
+        workers = [Worker(system, shape, checkpoint, chosen.work) for system in chosen.system or SYSTEMS]
         for beams in chosen.beams or [1, 4]:
-            systems = list(chosen.system or SYSTEMS)
-            arguments = {"rounds": chosen.rounds, "seconds": chosen.seconds, "work": chosen.work}
-            results += measure(shape, systems, beams=beams, **arguments)
+            results += measure(shape, workers, beams=beams, rounds=chosen.rounds, seconds=chosen.seconds)
+        for worker in workers:
+            worker.close()
     show(results)
     if chosen.json:
         results = [*others(chosen.json, results), *results]

@@ -66,7 +66,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the results here")
-    parser.add_argument("--sentences", type=int, default=150)
+    parser.add_argument("--sentences", type=int, default=2000, help="most of each set")
     chosen = parser.parse_args()
     files = [file for file in HELD_OUT if file.exists()] or [OWN]
     results = [compare(file, chosen.sentences) for file in files]

@@ -1,7 +1,7 @@
 """Draws what the bench measured: the tables in ``docs/performance.md`` and ``docs/performance.png``, ratios only.
 
-``python -m bench.report`` reads ``docs/data``: offline.json, steps.json, load.json and quality.json. A file that is
-absent leaves its table as it is.
+``python -m bench.report`` reads ``docs/data``: offline, steps, load, quality, queueing and crowd. A file that is absent
+leaves its table as it is.
 """
 
 from __future__ import annotations
@@ -110,6 +110,21 @@ def quality_table(report: Row) -> str:
     return _table(("embedded model, greedy", "sentences", "float32", "int8", "difference", "equal outputs"), lines)
 
 
+def queueing_table(report: Row) -> str:
+    """How the cost of a segment in the queue grows with its length."""
+    lines = [(f"{row['queued']:,}", f"{row['cost_ratio']:.2f}") for row in report["results"]]
+    return _table(("segments queued", "queue's cost a segment / that at 1,000"), lines)
+
+
+def crowd_table(report: Row) -> str:
+    """How many outputs change in company."""
+    line = (
+        f"{report['checkpoint']}, {report['dtype']}",
+        *(f"{report[name]:,}" for name in ("segments", "output_tokens", "differing")),
+    )
+    return _table(("", "segments", "output tokens", "segments that differ in any bit"), [line])
+
+
 def _ratio(systems: dict[str, Row], one: str, other: str, *, of: str = "output_tokens_per_second") -> str:
     if one not in systems or other not in systems:
         return "–"
@@ -190,6 +205,10 @@ def main() -> None:
         page = replace_block(page, "quality", quality_table(quality))
     if load:
         page = replace_block(page, "load", load_table(load))
+    if queueing := _read("queueing"):
+        page = replace_block(page, "queueing", queueing_table(queueing))
+    if crowd := _read("crowd"):
+        page = replace_block(page, "crowd", crowd_table(crowd))
     PAGE.write_text(page, encoding="utf-8")
     if offline and steps:
         draw(offline["results"], steps["results"], PICTURE)
