@@ -1,8 +1,9 @@
 """Offline decoding speed, side by side: ``python -m bench.offline --json FILE [--checkpoint opus-mt]``.
 
 Every system has a process of its own with one compute thread. They take turns, round after round, and the medians of
-the rounds are compared, in seconds of processor time, so that a busy machine harms none of them. A first short round tells how many segments the
-time that is left allows; ``generate``, whose batches are fixed, decodes the first quarter of the same segments.
+the rounds are compared, in seconds of processor time, so that a busy machine harms none of them. A first short round
+tells how many segments the time that is left allows; ``generate``, whose batches are fixed, decodes the first quarter
+of the same segments.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ typedef struct {
 
 /* One run: `rows` are decoder rows, or all tokens of `sources` sources of `lengths` one after another. tokens, positions
  * (rows). entries, counts (rows): in a decoder each row's source and its length, in an encoder the place of each token's
- * source. numbers: 0, 1, 2 ... ancestors
- * (entries, self_capacity): which row holds each position that a row sees. spent: NULL, or where the nanoseconds of each operation are added up. */
+ * source. numbers: 0, 1, 2 ... ancestors (entries, self_capacity): which row holds each position that a row sees. spent:
+ * NULL, or where the nanoseconds of processor time of each operation are added up. */
 typedef struct {
     const Operation *operations;
     int64_t length, rows;
@@ -200,7 +200,7 @@ static void execute(const Operation *op, const Run *run)
 static int64_t now(void)
 {
     struct timespec moment;
-    clock_gettime(CLOCK_MONOTONIC, &moment);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &moment);
     return moment.tv_sec * 1000000000 + moment.tv_nsec;
 }
 
