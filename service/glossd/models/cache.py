@@ -1,7 +1,7 @@
 """Keys and values of everything in flight: self-attention per row, cross-attention once per source. No arithmetic.
 
-Rows and sources are dense, ``0 .. n-1``; who stands where is told by :meth:`KVCache.arrange`. Storage grows by doubling
-along time, so a long segment costs memory only once one has come.
+Rows and sources are dense, ``0 .. n-1``; who stands where is told by :meth:`KVCache.arrange`. Storage grows along time
+by a quarter or more, so a long segment costs memory only once one has come.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from glossd.native import Kernels
+
+_GRAIN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class _Store:
         layers, entries, heads, capacity, width = self._size
         if time <= capacity:
             return
-        grown = max(time, 2 * capacity, 32)
+        grown = -(-max(time, capacity + capacity // 4) // _GRAIN) * _GRAIN
         self._size = (layers, entries, heads, grown, width)
         for name in ("keys", "values"):
             old: Tensor = getattr(self, name)
