@@ -86,12 +86,12 @@ def test_a_cancelled_call_frees_its_rows_within_one_step_and_leaves_others_alone
 def test_a_cancelled_call_is_dropped_from_a_cache_that_grew_within_a_step() -> None:
     gate = threading.Semaphore(0)
     engine = Engine(EchoModel(gate))
-    doomed = engine.submit(echo_request(range(2, 34)))  # one more than the cache makes room for at first
-    kept = engine.submit(echo_request(range(40, 60)))
+    doomed = engine.submit(echo_request(range(40, 60)))
+    kept = engine.submit(echo_request(range(2, 34)))  # one more than the cache makes room for at first
     wait_until(lambda: engine.statistics().live_rows == 2)
     assert doomed.cancel()
     gate.release(100)
-    assert kept.result(30).token_ids == (*range(40, 60), END)
+    assert kept.result(30).token_ids == (*range(2, 34), END)
     assert engine.alive
     engine.close()
 
