@@ -6,6 +6,7 @@ and the network is used only where the settings allow a download.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -136,6 +137,7 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
         loaded, dtype=placement.torch_dtype, device=placement.torch_device, int8=placement.int8
     )
     del loaded
+    _return_memory()
     facts = CheckpointFacts(
         name=source,
         directory=verified.directory,
@@ -148,6 +150,13 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
         target_language_codes=tokenizer.target_language_codes,
     )
     return Checkpoint(model, tokenizer, facts)
+
+
+def _return_memory() -> None:
+    """Give what was only needed to pack the weights back to the system: the C library keeps it, where it is glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def family_tasks(model_type: str) -> tuple[str, ...]:
