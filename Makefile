@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_FLAGS)
-SOURCES := $(wildcard service tests training bench protos deploy examples .ci hatch_build.py)
+SOURCES := $(wildcard service tests training bench protos examples .ci hatch_build.py)
 
 # The image: a base with Python and venv, the name to give, which build of torch and an index that holds it.
 BASE_IMAGE ?= python:3.11-slim-bookworm
