@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from glossd.text.document import parse
 from glossd.text.extractive import candidates_of, choose, sentences_of
-from glossd.text.features import FEATURES, Floats, Measures, measure
-from glossd.text.ranking import CONTEXT, Choice, Model, Ranker, model_name
+from glossd.text.features import FEATURES, Floats, Measures, measure, pieces_of
+from glossd.text.likely import PIECE_FEATURES
+from glossd.text.ranking import CONTEXT, EXPECTED, Choice, Model, Ranker, expected, model_name
 from glossd.text.target import is_unspaced
 from glossd.types import DocumentInput, SummaryOptions
 
@@ -33,6 +34,7 @@ _FOLDS = 4
 _PENALTY = 30.0
 _BEGINNINGS = 2
 _LATER_CHOICES = 3
+_NEWTON_STEPS = 12
 _LEAST_GAINS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 _DIGITS = 4
 
@@ -69,6 +71,7 @@ class Example:
     measures: Measures
     sentences: tuple[tuple[str, ...], ...]
     reference: tuple[str, ...]
+    wanted: frozenset[str]
 
     @property
     def unspaced(self) -> bool:
@@ -108,19 +111,24 @@ def read_example(article: Article, *, titled: bool) -> Example:
         measures,
         tuple(tuple(tokens(segment.text)) for segment in segments),
         tuple(tokens(article.summary)),
+        frozenset(pieces_of(article.summary)),
     )
 
 
 def fit(examples: Sequence[Example]) -> Model:
     """The two sets of weights for one kind of document."""
-    rows = np.concatenate([example.measures.rows for example in examples])
+    pieces = _logistic(
+        np.concatenate([example.measures.pieces.rows for example in examples]),
+        np.array([name in example.wanted for example in examples for name in example.measures.pieces.names]) * 1.0,
+    )
+    rows = np.concatenate([_rows(example, pieces) for example in examples])
     scores = [example.score([index]).mean for example in examples for index in range(len(example.sentences))]
     first = _ridge(rows, np.array(scores))
-    model = Model(first, np.zeros(len(FEATURES) + len(CONTEXT) + 1))
+    model = Model(pieces, first, np.zeros(len(first) + len(CONTEXT)))
     for depth in (1, _LATER_CHOICES):
         pairs = [pair for example in examples for pair in _additions(example, model, depth)]
         later = _ridge(np.concatenate([rows for rows, _ in pairs]), np.concatenate([gains for _, gains in pairs]))
-        model = Model(first, later)
+        model = Model(pieces, first, later)
     return model
 
 
@@ -136,8 +144,27 @@ def _additions(example: Example, model: Model, depth: int) -> Iterator[tuple[Flo
                 break
             before = example.score(choice.chosen).mean
             gains = [example.score([*choice.chosen, int(index)]).mean - before for index in choice.pool[free]]
-            yield np.hstack([example.measures.rows[choice.pool], choice.context()])[free], np.array(gains)
+            yield np.hstack([choice.rows[choice.pool], choice.context()])[free], np.array(gains)
             choice.take(int(choice.pool[int(np.argmax(choice.gains()))]))
+
+
+def _rows(example: Example, pieces: Floats) -> Floats:
+    return np.hstack([example.measures.rows, expected(example.measures, example.measures.pieces.likely(pieces))])
+
+
+def _logistic(rows: Floats, values: Floats) -> Floats:
+    """Weights and a constant of a logistic model, by Newton's method on scaled features."""
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, np.inf)
+    scaled = np.column_stack([(rows - mean) / spread, np.ones(len(rows))])
+    weights = np.zeros(scaled.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        chances = 1.0 / (1.0 + np.exp(-scaled @ weights))
+        slope = scaled.T @ (chances - values) + weights
+        bend = (scaled * (chances * (1.0 - chances))[:, None]).T @ scaled + np.eye(len(weights))
+        weights -= np.linalg.solve(bend, slope)
+    plain = weights[:-1] / spread
+    return np.append(plain, weights[-1] - mean @ plain)
 
 
 def _ridge(rows: Floats, values: Floats) -> Floats:
@@ -182,9 +209,16 @@ def tune_least_gain(examples: Sequence[Example]) -> float:
 def write_table(ranker: Ranker, path: Path) -> None:
     """The ranker as JSON, numbers rounded to four digits."""
     models = {
-        name: {"first": _rounded(model.first), "later": _rounded(model.later)} for name, model in ranker.models.items()
+        name: {"pieces": _rounded(model.pieces), "first": _rounded(model.first), "later": _rounded(model.later)}
+        for name, model in ranker.models.items()
     }
-    head = {"least_gain": ranker.least_gain, "features": FEATURES, "context": CONTEXT}
+    head = {
+        "least_gain": ranker.least_gain,
+        "pieces": PIECE_FEATURES,
+        "features": FEATURES,
+        "expected": EXPECTED,
+        "context": CONTEXT,
+    }
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
     inner = [f"    {json.dumps(name)}: {json.dumps(value)}" for name, value in models.items()]
     lines.append('  "models": {\n' + ",\n".join(inner) + "\n  }")

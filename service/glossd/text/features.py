@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glossd.text.words import count_words, terms
+from glossd.text.likely import Pieces, measure_pieces
+from glossd.text.words import count_words, pieces, terms
 
 Floats = NDArray[np.float64]
 Vector = dict[str, float]
@@ -98,7 +99,7 @@ class Measures:
 
     ``rows``: float64 [candidates, len(FEATURES)]; ``words`` of each; unit-length TF-IDF ``vectors``; ``repeated``: the
     terms said more than once with their shares of all such; ``title``: the headline's terms; ``leaning``: which
-    sentences do not stand alone.
+    sentences do not stand alone; ``pieces``: what ``likely`` knows of the words and Han characters.
     """
 
     rows: Floats
@@ -107,6 +108,7 @@ class Measures:
     repeated: Vector
     title: frozenset[str]
     leaning: tuple[bool, ...]
+    pieces: Pieces
 
 
 def measure(candidates: Sequence[Candidate], *, title: str) -> Measures:
@@ -125,7 +127,13 @@ def measure(candidates: Sequence[Candidate], *, title: str) -> Measures:
         repeated_terms(bags),
         frozenset(_bag(title)),
         tuple(leans(candidate.text) for candidate in candidates),
+        measure_pieces([pieces_of(candidate.text) for candidate in candidates], pieces_of(title)),
     )
+
+
+def pieces_of(text: str) -> list[str]:
+    """The stems and Han characters of a sentence, without stop words."""
+    return [piece[:_STEM] for piece in pieces(text)[:_TERMS_OF_A_SENTENCE] if piece not in _STOP_WORDS]
 
 
 def cosine(one: Vector, other: Vector) -> float:

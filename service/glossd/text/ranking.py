@@ -16,14 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glossd.text.features import FEATURES, Floats, Measures, cosine
+from glossd.text.likely import PIECE_FEATURES
 
 CONTEXT = (
     "standing", "chosen_words", "own_words", "words_product", "own_share", "likeness", "title_new", "title_open",
-    "repeated_new", "beside", "after_first", "next_to_last",
+    "repeated_new", "beside", "after_first", "next_to_last", "likely_new", "likely_new_share",
 )  # fmt: skip
 """What a sentence is measured by beside its own features once something is chosen, in order."""
 
+EXPECTED = ("likely", "likely_share", "likely_mean")
+"""What the likely pieces of a sentence add to its own features, in order."""
+
 _POOL = 400
+_LIKELY_UNIT = 5.0
 _COPY_LIKENESS = 0.85
 _WORDS_UNIT = 20.0
 _MOST_WORDS = 60.0
@@ -32,8 +37,12 @@ _REFERENCE_WORDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Weights for the first choice (features and a constant) and for each later one (features, context, constant)."""
+    """Weights of pieces, for the first choice and for each later one, each with a constant at the end.
 
+    ``first`` weighs features and ``EXPECTED``; ``later`` weighs those and ``CONTEXT``.
+    """
+
+    pieces: Floats
     first: Floats
     later: Floats
 
@@ -59,9 +68,13 @@ def model_name(*, unspaced: bool, titled: bool) -> str:
 def load_ranker() -> Ranker:
     """The ranker that comes with the package, read once."""
     raw = json.loads(files("glossd.text").joinpath("ranker.json").read_text(encoding="utf-8"))
-    if tuple(raw["features"]) != FEATURES or tuple(raw["context"]) != CONTEXT:
+    made_for = tuple(tuple(raw[name]) for name in ("pieces", "features", "expected", "context"))
+    if made_for != (PIECE_FEATURES, FEATURES, EXPECTED, CONTEXT):
         raise ValueError("ranker.json was made for other features; run python -m training.ranker")
-    models = {name: Model(np.array(one["first"]), np.array(one["later"])) for name, one in raw["models"].items()}
+    models = {
+        name: Model(np.array(one["pieces"]), np.array(one["first"]), np.array(one["later"]))
+        for name, one in raw["models"].items()
+    }
     return Ranker(models, float(raw["least_gain"]))
 
 
@@ -71,7 +84,9 @@ class Choice:
     def __init__(self, measures: Measures, model: Model) -> None:
         self._measures = measures
         self._model = model
-        self._first: Floats = measures.rows @ model.first[:-1] + model.first[-1]
+        self._likely = measures.pieces.likely(model.pieces)
+        self.rows = np.hstack([measures.rows, expected(measures, self._likely)])
+        self._first: Floats = self.rows @ model.first[:-1] + model.first[-1]
         order = np.argsort(-self._first, kind="stable")
         self.pool: NDArray[np.intp] = np.sort(order[:_POOL])
         self.rest: tuple[int, ...] = tuple(int(index) for index in order[_POOL:])
@@ -82,12 +97,16 @@ class Choice:
         self._repeated_new = np.zeros(len(self.pool))
         self._title_new = np.zeros(len(self.pool))
         self._title_open = 1.0 if measures.title else 0.0
+        self._likely_new: Floats = self.rows[self.pool, len(FEATURES)].copy()
+        self._piece_holders: dict[str, list[int]] = {}
         self._holders: dict[str, list[int]] = {}
         for place, index in enumerate(self.pool):
             for term in measures.vectors[index]:
                 self._holders.setdefault(term, []).append(place)
                 self._repeated_new[place] += measures.repeated.get(term, 0.0)
                 self._title_new[place] += term in measures.title
+            for piece in measures.pieces.bags[index]:
+                self._piece_holders.setdefault(piece, []).append(place)
         self._title_new /= max(len(measures.title), 1)
 
     def gains(self) -> Floats:
@@ -95,7 +114,7 @@ class Choice:
         if not self.chosen:
             first: Floats = self._first[self.pool]
             return first.copy()
-        rows = np.hstack([self._measures.rows[self.pool], self.context()])
+        rows = np.hstack([self.rows[self.pool], self.context()])
         gains: Floats = rows @ self._model.later[:-1] + self._model.later[-1]
         gains[np.isin(self.pool, self.chosen)] = -np.inf
         return gains
@@ -125,6 +144,9 @@ class Choice:
                 if term in self._measures.title:
                     self._title_new[other] -= 1.0 / len(self._measures.title)
                     self._title_open -= 1.0 / len(self._measures.title) if other == place and inside else 0.0
+        for piece in self._measures.pieces.bags[index]:
+            for other in self._piece_holders.pop(piece, ()):
+                self._likely_new[other] -= self._likely[piece] / _LIKELY_UNIT
         like = np.array([cosine(self._measures.vectors[other], vector) for other in self.pool])
         self._likeness = np.maximum(self._likeness, like)
 
@@ -146,8 +168,22 @@ class Choice:
             "beside": _beside(self.pool, self.chosen) * 1.0,
             "after_first": (self.pool > first) * 1.0,
             "next_to_last": (self.pool == last + 1) * 1.0,
+            "likely_new": self._likely_new,
+            "likely_new_share": self._likely_new * _REFERENCE_WORDS / (own + words + _REFERENCE_WORDS),
         }
         return np.stack([columns[name] for name in CONTEXT], axis=1)
+
+
+def expected(measures: Measures, likely: Mapping[str, float]) -> Floats:
+    """How many likely pieces each sentence holds, also beside its length: float64 [sentences, len(EXPECTED)]."""
+    held = np.array([sum(likely[piece] for piece in bag) for bag in measures.pieces.bags]) / _LIKELY_UNIT
+    sizes = np.array([len(bag) for bag in measures.pieces.bags])
+    columns = (
+        held,
+        held * _REFERENCE_WORDS / (measures.words + _REFERENCE_WORDS),
+        held * _LIKELY_UNIT / np.maximum(sizes, 1),
+    )
+    return np.stack(columns, axis=1)
 
 
 def _beside(pool: NDArray[np.intp], chosen: Sequence[int]) -> NDArray[np.bool_]:

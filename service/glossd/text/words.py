@@ -24,9 +24,16 @@ def count_words(text: str) -> float:
 
 def terms(text: str) -> list[str]:
     """The words of a text for comparing: lower case, no possessive; wide runs as overlapping character pairs."""
-    found: list[str] = []
-    for word in _SPACED_WORD.findall(text):
-        found.append(word.lower().replace("’", "'").removesuffix("'s"))
+    found = _spaced_words(text)
     for run in _WIDE_RUN.findall(text):
         found += [run[place : place + 2] for place in range(max(len(run) - 1, 1))]
     return found
+
+
+def pieces(text: str) -> list[str]:
+    """The words of a text as in :func:`terms`, but every wide character alone."""
+    return _spaced_words(text) + _WIDE_CHARACTER.findall(text)
+
+
+def _spaced_words(text: str) -> list[str]:
+    return [word.lower().replace("’", "'").removesuffix("'s") for word in _SPACED_WORD.findall(text)]

@@ -49,7 +49,9 @@ def test_what_a_sentence_would_add_is_kept_up_as_others_are_chosen(
 ) -> None:
     for article in english if code == "en" else chinese:
         measures = measured(article, code)
-        choice = Choice(measures, load_ranker().model_for(unspaced=code == "zh", titled=True))
+        model = load_ranker().model_for(unspaced=code == "zh", titled=True)
+        choice = Choice(measures, model)
+        likely = measures.pieces.likely(model.pieces)
         for taken in (3, 0, 5):
             choice.take(taken)
             said = set().union(*(measures.vectors[index].keys() for index in choice.chosen))
@@ -65,6 +67,9 @@ def test_what_a_sentence_would_add_is_kept_up_as_others_are_chosen(
                 for index in choice.pool
             ]
             assert columns["likeness"] == pytest.approx(like)
+            covered = set().union(*(measures.pieces.bags[index] for index in choice.chosen))
+            left = [sum(likely[piece] for piece in measures.pieces.bags[index] - covered) for index in choice.pool]
+            assert columns["likely_new"] * 5.0 == pytest.approx(left, abs=1e-9)
 
 
 def test_a_chosen_sentence_has_nothing_more_to_add(english: list[Authored]) -> None:
