@@ -109,7 +109,7 @@ def fleet(
 def test_the_rows_are_those_of_one_process_whatever_is_asked_for(start: Start) -> None:
     replicas = [start(), start()]
     endpoints = [replica.endpoint() for replica in replicas]
-    given = [*records(40), Record(40, "zh", DocumentInput("这是一篇中文文章。"), Place("a", 1))]
+    given = [*records(40), Record(40, "fr", DocumentInput("Le chat est une bête.", language_code="fr"), Place("a", 1))]
     given.append(Record(41, "half", DocumentInput("The \ud800 text."), Place("a", 1)))
     for recipe in (
         RECIPE,
@@ -121,7 +121,7 @@ def test_the_rows_are_those_of_one_process_whatever_is_asked_for(start: Start) -
         there, here = fleet(endpoints, given, recipe), local(given, recipe)
         assert {key: there[key] for key in range(40)} == {key: here[key] for key in range(40)}
         failures = (there[40], here[40], there[41])
-        assert all(isinstance(each, Failure) for each in failures)
+        assert all(isinstance(each, Failure) for each in failures), (recipe, failures)
         reasons = [each.reason for each in failures if isinstance(each, Failure)]
         assert reasons == ["UNSUPPORTED_LANGUAGE", "UNSUPPORTED_LANGUAGE", "INVALID_INPUT"]
 

@@ -77,7 +77,7 @@ def test_segments_come_only_when_asked_for_and_point_into_both_texts() -> None:
 
 
 def test_a_bad_document_is_a_failure_of_its_own() -> None:
-    found = outcomes(Recipe("zh-Hans"), [record(0), record(1, "这是一篇中文文章。"), record(2)])
+    found = outcomes(Recipe("zh-Hans"), [record(0), record(1, "Le chat est une bête."), record(2)])
     assert isinstance(found[1], Failure)
     assert found[1].reason == "UNSUPPORTED_LANGUAGE"
     assert row(found[0]).id == "r0"
