@@ -16,11 +16,12 @@ from tests.faults.results import EFFORT, SOAK, Results
 pytestmark = pytest.mark.skipif(not EFFORT.long, reason="these tests are part of the ordinary run themselves")
 
 READING = ["tests/unit/corpus/test_readers.py", "tests/unit/corpus/test_job.py"]
+PLACES = "disk or cannot_be_written or vanishes or size_of_files"
 # The row, and the tests that try it.
 ELSEWHERE = [
     pytest.param(12, ["tests/e2e/test_corpus_kill.py", "-k", "lose"], id="kills", marks=pytest.mark.fault(12)),
     pytest.param(13, ["tests/e2e/test_ray.py"], id="Ray", marks=pytest.mark.fault(13)),
-    pytest.param(14, ["tests/e2e/test_corpus_kill.py", "-k", "disk"], id="disk", marks=pytest.mark.fault(14)),
+    pytest.param(14, ["tests/e2e/test_corpus_kill.py", *READING, "-k", PLACES], id="disk", marks=pytest.mark.fault(14)),
     pytest.param(15, READING, id="input", marks=pytest.mark.fault(15)),
 ]
 
