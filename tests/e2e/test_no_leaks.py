@@ -84,7 +84,6 @@ BAD = {
     "a key too long": digest(options=common.RequestOptions(fairness_key=MARKER * 50)),
     "not UTF-8": articles.DigestRequest(document=common.Document(content=MARKER.encode() + b"\xff")),
     "nothing to translate to": articles.DigestRequest(document=common.Document(text=TEXT)),
-    "the source is the target": digest(translation=articles.TranslationOptions(target_language_code="en")),
     "no such language": digest(document=common.Document(language_code="xx")),
     "beams": digest(decode=common.DecodeOptions(num_beams=99)),
 }
