@@ -29,9 +29,16 @@ class CacheShape:
 
 
 class _Store:
-    """One pair of (layer, entry, head, time, width) tensors that grows along time."""
+    """One pair of (layer, entry, head, time, width) tensors that grows along time.
 
-    def __init__(self, shape: CacheShape, entries: int, dtype: torch.dtype, device: torch.device) -> None:
+    ``clean``: all of it holds numbers from the start, for readers that mask what is not seen; the C operators never
+    read that, so they need no memory for it.
+    """
+
+    def __init__(
+        self, shape: CacheShape, entries: int, dtype: torch.dtype, device: torch.device, *, clean: bool
+    ) -> None:
+        self._clean = clean
         self._size = (shape.layers, entries, shape.heads, 0, shape.head_width)
         self.keys = torch.zeros(self._size, dtype=dtype, device=device)
         self.values = torch.zeros_like(self.keys)
@@ -45,7 +52,7 @@ class _Store:
         self._size = (layers, entries, heads, grown, width)
         for name in ("keys", "values"):
             old: Tensor = getattr(self, name)
-            new = old.new_zeros(self._size)
+            new = old.new_zeros(self._size) if self._clean else old.new_empty(self._size)
             new[:, :, :, :capacity] = old
             setattr(self, name, new)
 
@@ -81,8 +88,8 @@ class KVCache:
         self.shape = shape
         self.device = device
         self.kernels = kernels
-        self._self = _Store(shape, shape.rows, dtype, device)
-        self._cross = _Store(shape, shape.sources, dtype, device)
+        self._self = _Store(shape, shape.rows, dtype, device, clean=kernels is None)
+        self._cross = _Store(shape, shape.sources, dtype, device, clean=kernels is None)
         self.ancestors = torch.zeros(shape.rows if kernels else 0, 0, dtype=torch.int32)
         self._source_lengths = [0] * shape.sources
         self.rows = 0
