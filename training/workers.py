@@ -229,6 +229,7 @@ def run_worker(
     barrier: Barrier,
 ) -> None:
     """Entry point of a training process; a failure breaks the barrier so that no worker waits for a dead one."""
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # moments of rare pieces decay into denormals, which the processor adds slowly
     try:
@@ -236,3 +237,7 @@ def run_worker(
     except BaseException:
         barrier.abort()
         raise
+    finally:  # one worker alone runs in its caller's process
+        torch.set_flush_denormal(False)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)

@@ -54,7 +54,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD and name[0] != "_"}
 
 
 def configure_logging(settings: LoggingSettings, *, stream: IO[str] | None = None) -> None:

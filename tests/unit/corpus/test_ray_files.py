@@ -59,7 +59,7 @@ def test_records_come_back_from_a_table_as_they_were() -> None:
 
 def test_rows_and_failures_come_back_from_json_as_they_were() -> None:
     engine = LocalEngine(toy_services(toy_model()), Recipe("zh-Hans", segments=True))
-    results = [outcome.result for outcome in engine.run([record(0), record(1, "一篇中文文章。")])]
+    results = [outcome.result for outcome in engine.run([record(0), record(1, "Le chat est une bête.")])]
     engine.close()
     assert any(isinstance(result, Failure) for result in results)
     assert [result_from_json(result_to_json(result)) for result in results] == results

@@ -77,3 +77,11 @@ def test_text_is_for_people(stream: io.StringIO) -> None:
 
 def test_request_ids_differ() -> None:
     assert len({new_request_id() for _ in range(100)}) == 100
+
+
+def test_what_other_libraries_hide_in_a_record_is_left_out(stream: io.StringIO) -> None:
+    configure_logging(LoggingSettings(format="json"), stream=stream)
+    logging.getLogger("glossd.test").info("done", extra={"_ray_timestamp_ns": 1, "seconds": 2.5})
+    written = stream.getvalue()
+    assert "seconds" in written
+    assert "_ray" not in written
