@@ -11,6 +11,7 @@ from glossd.v1.article_service_pb2_grpc import ArticleServiceStub
 from tests.faults.calls import channel_to, digest, text_of, translation
 
 SENTENCES = 60
+PATIENCE_SECONDS = 30.0
 
 
 async def hold(endpoint: str, seed: int) -> None:
@@ -20,7 +21,8 @@ async def hold(endpoint: str, seed: int) -> None:
         stub = ArticleServiceStub(channel)
         call = stub.Translate(translation(text_of(source, SENTENCES)))
         stream = stub.StreamDigest(digest(text_of(source, SENTENCES)))
-        await stream.read()
+        async with asyncio.timeout(PATIENCE_SECONDS):  # a call that nobody answers ends it: its parent reads no line
+            await stream.read()
         print("running", flush=True)
         await asyncio.gather(call, *([stream.read()] if seed % 2 else []))
         await asyncio.Event().wait()
