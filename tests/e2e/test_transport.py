@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.e2e.serving import serving
 from tests.faults import raw
 from tests.faults.calls import Outcome, channel_to, translate, translation
+from tests.faults.process import ServerProcess
 
 
 async def silence(endpoint: str) -> None:
@@ -79,3 +80,23 @@ async def test_the_port_for_probes_is_taken_up_again_too() -> None:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
             return
         raise AssertionError("never answered again")
+
+
+async def test_calls_made_at_that_moment_are_answered_or_refused_and_the_process_lives() -> None:
+    server = ServerProcess(environment={"PACED_STEP_SECONDS": "0.001"})
+
+    async def call(number: int) -> str:
+        async with channel_to(server.endpoint) as channel:
+            await asyncio.sleep(0.015 * (number % 10))
+            return (await translate(channel, "The ship is free.", timeout=20)).code
+
+    try:
+        for _ in range(4):
+            codes, _ = await asyncio.gather(asyncio.gather(*map(call, range(20))), silence(server.endpoint))
+            assert set(codes) <= {"OK", "UNAVAILABLE", "CANCELLED"}
+            assert server.alive()
+            for _ in range(100):
+                if await call(0) == "OK":
+                    break
+    finally:
+        server.close()

@@ -34,7 +34,7 @@ from glossd.server.surrounds import (
 )
 from glossd.server.tls import server_credentials
 from glossd.server.tokens import Tokens
-from glossd.server.transport import Address, Transport
+from glossd.server.transport import Address, Transport, by_path_only
 from glossd.telemetry.metrics import Metrics
 from glossd.telemetry.traces import Traces
 from glossd.v1 import article_service_pb2, model_service_pb2
@@ -92,7 +92,7 @@ class Server:
         interceptors = self._interceptors()
 
         def build() -> grpc.aio.Server:
-            server = grpc.aio.server(interceptors=interceptors, options=server_options(settings))
+            server = by_path_only(grpc.aio.server(interceptors=interceptors, options=server_options(settings)))
             self._register(server)
             return server
 
@@ -136,7 +136,7 @@ class Server:
 
     def _build_probes(self) -> grpc.aio.Server:
         """What answers health checks and nothing else."""
-        server = grpc.aio.server(options=server_options(self._settings))
+        server = by_path_only(grpc.aio.server(options=server_options(self._settings)))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         return server
 

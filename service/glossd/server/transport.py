@@ -1,7 +1,8 @@
 """One port that is listened on for as long as it should be. What is served there is built by who asks for it.
 
 A call whose path is not UTF-8 ends the accepting loop of ``grpc.aio`` (seen in 1.85), and with it the listening: one
-connection could silence a server for good. Calls under way are not touched by it. So the port is taken up again.
+connection could silence a server for good. Calls under way are not touched by it
+if ``by_path_only`` has seen the server. So the port is taken up again.
 """
 
 from __future__ import annotations
@@ -91,6 +92,17 @@ class Transport:
             await asyncio.gather(self._watching, return_exceptions=True)
         servers = [*self._retired.values(), *([self._server] if self._server else [])]
         await asyncio.gather(*(server.stop(grace) for server in servers), *self._retired)
+
+
+def by_path_only(server: grpc.aio.Server) -> grpc.aio.Server:
+    """The server, which finds every method by its path.
+
+    ``grpc.aio`` asks its core for the next call of each registered method. When its accepting loop ends it frees what
+    the core still writes to: calls that are never answered, or SIGSEGV. Without registered methods it asks for one call
+    at a time, and for none when the loop has ended.
+    """
+    server.add_registered_method_handlers = lambda service_name, method_handlers: None  # type: ignore[method-assign]
+    return server
 
 
 def _bind(server: grpc.aio.Server, address: Address, port: int, credentials: grpc.ServerCredentials | None) -> int:
