@@ -11,6 +11,8 @@ from glossd.text.template import Template, read_template
 from glossd.types import Extraction, Warning, WarningCode
 
 _BLANK = re.compile(r"\s+")
+_CAPTIONS = ("//figcaption", "//div[img][not(.//p or .//br)][string-length(normalize-space(.)) < 200]")
+"""What stands with a picture in a box of its own and has no mark of a caption in its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ def _main_content(source: str) -> tuple[str, str, str] | None:
     """Title, date and text as trafilatura sees them; None where it finds no main content."""
     import trafilatura  # slow to import, and only pages need it
 
-    found: Any = trafilatura.bare_extraction(source, with_metadata=True, include_comments=False, include_tables=True)
+    found: Any = trafilatura.bare_extraction(
+        source, with_metadata=True, include_comments=False, include_tables=True, prune_xpath=list(_CAPTIONS)
+    )
     if found is None or not (found.text or "").strip():
         return None
     return _one_line(found.title), _one_line(found.date), "\n".join(map(str.strip, found.text.strip().split("\n")))
