@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from glossd import AsyncClient
-from glossd.types import DetectedLanguage, SegmentEvent, TextEvent, Track
+from glossd.digests import SegmentEvent, TextEvent, Track
+from glossd.types import DetectedLanguage
 
 
 async def show(article: str, endpoint: str) -> None:

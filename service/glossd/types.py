@@ -202,20 +202,6 @@ class TextResult:
 
 
 @dataclass(frozen=True, slots=True)
-class DigestResult:
-    """Summary, its translation and the body's translation of one document."""
-
-    source_language: DetectedLanguage
-    title: str
-    date: str
-    summary: TextResult
-    translated_summary: TextResult
-    translated_body: TextResult
-    warnings: tuple[Warning, ...]
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
 class GenerationParams:
     """Decoding settings of one sequence, resolved against the model's defaults; meanings as in ``transformers``.
 
@@ -347,46 +333,3 @@ class SummarizeTask:
     model: str = ""
     decode: DecodeOptions = DecodeOptions()
     options: RequestOptions = RequestOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class DigestTask:
-    """One document to summarize and translate. The body's translation can be left out."""
-
-    document: DocumentInput
-    target_language_code: str
-    summary: SummaryOptions = SummaryOptions()
-    summary_model: str = ""
-    translation_model: str = ""
-    translate_body: bool = True
-    decode: DecodeOptions = DecodeOptions()
-    options: RequestOptions = RequestOptions()
-
-
-class Track(Enum):
-    """Which text of a digest an event belongs to."""
-
-    SUMMARY = "summary"
-    TRANSLATED_SUMMARY = "translated_summary"
-    TRANSLATED_BODY = "translated_body"
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentEvent:
-    """The next segment of a text, in order. ``separator`` is what stands between it and the one before."""
-
-    track: Track
-    index: int
-    separator: str
-    segment: SegmentResult
-
-
-@dataclass(frozen=True, slots=True)
-class TextEvent:
-    """A text of a digest is complete."""
-
-    track: Track
-    text: TextResult
-
-
-DigestEvent = DetectedLanguage | SegmentEvent | TextEvent | DigestResult

@@ -9,22 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glossd.config import ServerSettings
+from glossd.digests import DigestEvent, DigestResult, DigestTask, SegmentEvent, TextEvent, Track
 from glossd.server.app import Server
 from glossd.tasks.hub import Hub
 from glossd.telemetry.metrics import Metrics
 from glossd.types import (
     DetectedLanguage,
-    DigestEvent,
-    DigestResult,
-    DigestTask,
     FinishReason,
-    SegmentEvent,
     SegmentResult,
     Span,
     SummarizeTask,
-    TextEvent,
     TextResult,
-    Track,
     TranslateTask,
     Usage,
 )

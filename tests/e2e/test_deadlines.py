@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator
 import pytest
 from glossd.client import AsyncClient, CallSettings
 from glossd.config import Settings
+from glossd.digests import DigestResult, SegmentEvent
 from glossd.errors import RemoteError
 from glossd.tasks.api import build_services
 from glossd.telemetry.metrics import Metrics
-from glossd.types import DigestResult, FinishReason, RequestOptions, SegmentEvent, SummaryMethod, SummaryOptions
+from glossd.types import FinishReason, RequestOptions, SummaryMethod, SummaryOptions
 
 from tests.e2e.serving import Serving, serving
 from tests.toys import ToyGenerator, first_sentences, toy_hub, toy_model, toy_summarizer

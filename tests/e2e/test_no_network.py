@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from glossd.config import Settings
+from glossd.digests import DigestTask
 from glossd.tasks.api import build_services
-from glossd.types import DigestTask, DocumentInput, Extraction, FinishReason
+from glossd.types import DocumentInput, Extraction, FinishReason
 
 ARTICLE = (
     "Council approves the bridge\n\nThe council met on Monday. It decided to build a bridge over the river.\n\n"

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from glossd.client import Client
+from glossd.digests import DigestResult
 from glossd.errors import RemoteError
-from glossd.types import DetectedLanguage, DigestResult
+from glossd.types import DetectedLanguage
 
 ROOT = Path(__file__).resolve().parents[2]
 

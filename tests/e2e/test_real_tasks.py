@@ -8,20 +8,17 @@ from collections.abc import AsyncIterator
 import pytest
 from glossd.client import AsyncClient, CallSettings
 from glossd.config import Settings
+from glossd.digests import DigestResult, SegmentEvent, TextEvent, Track
 from glossd.errors import RemoteError
 from glossd.tasks.api import build_services
 from glossd.types import (
-    DigestResult,
     DocumentInput,
     FinishReason,
     GlossaryEntry,
     MimeType,
     ModelState,
     RequestOptions,
-    SegmentEvent,
     SummaryOptions,
-    TextEvent,
-    Track,
     WarningCode,
 )
 

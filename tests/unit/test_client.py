@@ -9,18 +9,9 @@ from typing import TypeVar
 import pytest
 from glossd.client import AsyncClient, CallSettings, Client, Connection
 from glossd.client.connection import Patience
+from glossd.digests import DigestResult, SegmentEvent, TextEvent
 from glossd.errors import DrainingError, InvalidInputError, OverloadedError, RemoteError
-from glossd.types import (
-    DecodeOptions,
-    DetectedLanguage,
-    DigestResult,
-    DocumentInput,
-    MimeType,
-    ModelState,
-    SegmentEvent,
-    SummaryOptions,
-    TextEvent,
-)
+from glossd.types import DecodeOptions, DetectedLanguage, DocumentInput, MimeType, ModelState, SummaryOptions
 
 from tests.e2e.serving import ENGLISH, Serving, serving
 

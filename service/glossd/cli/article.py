@@ -31,9 +31,9 @@ from glossd.cli.options import (
 )
 from glossd.cli.reach import ConnectionFlags
 from glossd.cli.work import Place, Work
+from glossd.digests import DigestTask
 from glossd.types import (
     DecodeOptions,
-    DigestTask,
     Extraction,
     SummarizeTask,
     SummaryMethod,

@@ -18,8 +18,9 @@ import typer
 from glossd.cli import render
 from glossd.cli.options import ModelOption, SummaryModelOption, ToOption, read_document
 from glossd.cli.serve import READY
+from glossd.digests import DigestResult, TextEvent, Track
 from glossd.errors import GlossdError
-from glossd.types import DetectedLanguage, DigestResult, DocumentInput, Extraction, TextEvent, Track
+from glossd.types import DetectedLanguage, DocumentInput, Extraction
 
 SAMPLE = "sample_article.txt"
 STOP_SECONDS = 60.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glossd.digests import DigestResult
 from glossd.languages import find_language
-from glossd.types import DigestResult, TextResult, Usage, Warning
+from glossd.types import TextResult, Usage, Warning
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

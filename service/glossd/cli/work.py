@@ -13,14 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from glossd.cli.options import read_settings
 from glossd.cli.reach import ConnectionFlags, client_at
 from glossd.config import ClientSettings
+from glossd.digests import DigestResult, DigestTask
 from glossd.tasks.served import ModelTask
-from glossd.types import (
-    DigestResult,
-    DigestTask,
-    SummarizeTask,
-    TextResult,
-    TranslateTask,
-)
+from glossd.types import SummarizeTask, TextResult, TranslateTask
 
 if TYPE_CHECKING:
     from glossd.client import CallSettings

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from grpc_health.v1 import health_pb2
 
+from glossd.digests import DigestResult, DigestTask
 from glossd.errors import RemoteError
 from glossd.types import (
     DecodeOptions,
-    DigestResult,
-    DigestTask,
     DocumentInput,
     RequestOptions,
     SummarizeTask,

@@ -26,16 +26,9 @@ from glossd.client.calls import (
     translate_task,
 )
 from glossd.client.connection import Connection, Patience, remote_error
+from glossd.digests import DigestEvent, DigestResult
 from glossd.errors import RemoteError
-from glossd.types import (
-    DetectedLanguage,
-    DigestEvent,
-    DigestResult,
-    LanguagePair,
-    ModelDescription,
-    SummaryOptions,
-    TextResult,
-)
+from glossd.types import DetectedLanguage, LanguagePair, ModelDescription, SummaryOptions, TextResult
 from glossd.v1 import article_service_pb2 as articles
 from glossd.v1 import model_service_pb2 as models_pb2
 from glossd.v1.article_service_pb2_grpc import ArticleServiceStub

@@ -14,8 +14,9 @@ from glossd.corpus.fleet_work import MOST_LOSSES, Intake, Work, WorkQueue
 from glossd.corpus.recipe import Recipe
 from glossd.corpus.records import Failure, Outcome, Row
 from glossd.corpus.rows import failure_of, row_of
+from glossd.digests import DigestResult
 from glossd.errors import InvalidInputError, RemoteError
-from glossd.types import DigestResult, DocumentInput, ModelDescription, Priority, RequestOptions
+from glossd.types import DocumentInput, ModelDescription, Priority, RequestOptions
 from glossd.wire.requests import document_to_message
 
 SERVICE = "glossd.v1.ArticleService"

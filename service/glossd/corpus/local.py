@@ -19,6 +19,7 @@ from glossd.corpus.engine import Window, longest_first
 from glossd.corpus.recipe import Recipe
 from glossd.corpus.records import Outcome, Record
 from glossd.corpus.rows import failure_of, row_of
+from glossd.digests import DigestResult
 from glossd.errors import UnsupportedLanguageError
 from glossd.models.hub import locate
 from glossd.tasks.api import Services, build_services
@@ -27,7 +28,6 @@ from glossd.tasks.result import empty_text, total_usage
 from glossd.tasks.served import ModelTask
 from glossd.tasks.summarize import SummarySettings, check_summary_options
 from glossd.tasks.translate import TranslationSettings
-from glossd.types import DigestResult
 
 FEWEST_AT_WORK = 64
 MOST_AT_WORK = 1024

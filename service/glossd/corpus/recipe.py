@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 
 from glossd.corpus.records import Record
+from glossd.digests import DigestTask
 from glossd.errors import InvalidInputError
-from glossd.types import DecodeOptions, DigestTask, Priority, RequestOptions, SummaryOptions
+from glossd.types import DecodeOptions, Priority, RequestOptions, SummaryOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glossd.corpus.recipe import Recipe
 from glossd.corpus.records import Failure, Record, Row, RowSegment, RowWarning
+from glossd.digests import DigestResult
 from glossd.errors import (
     DrainingError,
     EngineDeadError,
@@ -15,7 +16,7 @@ from glossd.errors import (
     OverloadedError,
     RemoteError,
 )
-from glossd.types import DigestResult, TextResult
+from glossd.types import TextResult
 
 SCORE_DIGITS = 4
 

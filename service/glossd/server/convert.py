@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+from glossd.digests import DigestTask
 from glossd.errors import InvalidInputError
 from glossd.server import checks
 from glossd.server.access import current_caller
 from glossd.server.checks import DECODE_RANGES, SUMMARY_RANGES, Limits
 from glossd.types import (
     DecodeOptions,
-    DigestTask,
     DocumentInput,
     Extraction,
     GlossaryEntry,

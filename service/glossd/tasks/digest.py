@@ -7,23 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from glossd.digests import DigestEvent, DigestResult, DigestTask, SegmentEvent, TextEvent, Track
 from glossd.languages import get_language
 from glossd.tasks.reading import Reader, Reading
 from glossd.tasks.result import empty_text, total_usage
 from glossd.tasks.summarize import Summarizer, SummarySettings
 from glossd.tasks.translate import TARGET_FIELD, TranslationSettings, Translator
-from glossd.types import (
-    DigestEvent,
-    DigestResult,
-    DigestTask,
-    DocumentInput,
-    SegmentEvent,
-    TextEvent,
-    TextResult,
-    Track,
-    Warning,
-    WarningCode,
-)
+from glossd.types import DocumentInput, TextResult, Warning, WarningCode
 
 _Emit = Callable[[DigestEvent | None], None]
 

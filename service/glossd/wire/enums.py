@@ -7,15 +7,8 @@ from typing import Generic, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
 
-from glossd.types import (
-    Extraction,
-    FinishReason,
-    ModelState,
-    Priority,
-    SummaryMethod,
-    Track,
-    WarningCode,
-)
+from glossd.digests import Track
+from glossd.types import Extraction, FinishReason, ModelState, Priority, SummaryMethod, WarningCode
 from glossd.v1 import article_service_pb2, common_pb2, model_service_pb2
 
 Member = TypeVar("Member", bound=Enum)

@@ -8,16 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from glossd.digests import DigestTask
 from glossd.errors import InvalidInputError
-from glossd.types import (
-    DecodeOptions,
-    DigestTask,
-    DocumentInput,
-    RequestOptions,
-    SummarizeTask,
-    SummaryOptions,
-    TranslateTask,
-)
+from glossd.types import DecodeOptions, DocumentInput, RequestOptions, SummarizeTask, SummaryOptions, TranslateTask
 from glossd.v1 import article_service_pb2 as articles
 from glossd.v1 import common_pb2 as common
 from glossd.wire.enums import EXTRACTION, PRIORITY, SUMMARY_METHOD

@@ -6,18 +6,15 @@ from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
 
+from glossd.digests import DigestEvent, DigestResult, SegmentEvent, TextEvent
 from glossd.types import (
     DetectedLanguage,
-    DigestEvent,
-    DigestResult,
     FinishReason,
     LanguagePair,
     ModelDescription,
     ModelState,
-    SegmentEvent,
     SegmentResult,
     Span,
-    TextEvent,
     TextResult,
     Usage,
     Warning,

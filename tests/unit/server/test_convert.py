@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from glossd.digests import DigestTask
 from glossd.errors import InvalidInputError, UnsupportedLanguageError
 from glossd.languages import all_languages
 from glossd.server import convert
 from glossd.server.checks import DECODE_RANGES, Limits
 from glossd.types import (
     DecodeOptions,
-    DigestTask,
     DocumentInput,
     Extraction,
     GlossaryEntry,

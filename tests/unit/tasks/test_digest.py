@@ -6,20 +6,9 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from glossd.digests import DigestEvent, DigestResult, DigestTask, SegmentEvent, TextEvent, Track
 from glossd.errors import EngineDeadError, InvalidInputError, UnsupportedLanguageError
-from glossd.types import (
-    DetectedLanguage,
-    DigestEvent,
-    DigestResult,
-    DigestTask,
-    DocumentInput,
-    Extraction,
-    SegmentEvent,
-    SummaryOptions,
-    TextEvent,
-    Track,
-    WarningCode,
-)
+from glossd.types import DetectedLanguage, DocumentInput, Extraction, SummaryOptions, WarningCode
 
 from tests.toys import ToyGenerator, toy_model, toy_services, toy_summarizer
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
+from glossd.digests import DigestResult, DigestTask, SegmentEvent, Track
 from glossd.tasks.digest import Digester
 from glossd.tasks.reading import Reader
 from glossd.tasks.summarize import Summarizer
 from glossd.tasks.translate import MOST_IN_FLIGHT, TranslatedSegment, TranslationSettings, Translator
-from glossd.types import (
-    DigestResult,
-    DigestTask,
-    DocumentInput,
-    Extraction,
-    SegmentEvent,
-    SummaryOptions,
-    TextResult,
-    Track,
-)
+from glossd.types import DocumentInput, Extraction, SummaryOptions, TextResult
 
 from tests.toys import ToyDetector, ToyGenerator, toy_hub, toy_model
 

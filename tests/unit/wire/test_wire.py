@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from glossd import digests as digest_types
 from glossd import types
+from glossd.digests import TextEvent, Track
 from glossd.errors import InvalidInputError
-from glossd.types import DocumentInput, LanguagePair, ModelDescription, SummaryOptions, TextEvent, Track
+from glossd.types import DocumentInput, LanguagePair, ModelDescription, SummaryOptions
 from glossd.v1 import article_service_pb2, common_pb2, model_service_pb2
 from glossd.wire import requests, results
 from google.protobuf.message import Message
@@ -37,7 +39,7 @@ text_results = st.builds(
 )
 languages = st.builds(types.DetectedLanguage, texts, floats)
 digests = st.builds(
-    types.DigestResult,
+    digest_types.DigestResult,
     languages,
     texts,
     texts,
@@ -47,25 +49,25 @@ digests = st.builds(
     st.lists(warnings, max_size=2).map(tuple),
     usages,
 )
-tracks = st.sampled_from(types.Track)
+tracks = st.sampled_from(digest_types.Track)
 events = (
     languages
-    | st.builds(types.SegmentEvent, tracks, counts, texts, segments)
-    | st.builds(types.TextEvent, tracks, text_results)
+    | st.builds(digest_types.SegmentEvent, tracks, counts, texts, segments)
+    | st.builds(digest_types.TextEvent, tracks, text_results)
     | digests
 )
 
 
 @given(digests)
 @settings(deadline=None, max_examples=50)
-def test_a_digest_comes_back_as_it_was(digest: types.DigestResult) -> None:
+def test_a_digest_comes_back_as_it_was(digest: digest_types.DigestResult) -> None:
     data = results.digest_to_message(digest).SerializeToString()
     assert results.digest_from_message(article_service_pb2.DigestResponse.FromString(data)) == digest
 
 
 @given(events)
 @settings(deadline=None, max_examples=50)
-def test_an_event_comes_back_as_it_was(event: types.DigestEvent) -> None:
+def test_an_event_comes_back_as_it_was(event: digest_types.DigestEvent) -> None:
     data = results.event_to_message(event).SerializeToString()
     assert results.event_from_message(article_service_pb2.StreamDigestResponse.FromString(data)) == event
 
@@ -136,8 +138,8 @@ def test_every_field_of_the_dataclasses_has_a_field_of_the_message() -> None:
         (types.Usage, common_pb2.Usage, {"queue_ns": "queue_time", "compute_ns": "compute_time"}),
         (types.TextResult, common_pb2.Text, {}),
         (types.SegmentResult, common_pb2.Segment, {}),
-        (types.SegmentEvent, article_service_pb2.SegmentEvent, {}),
-        (types.DigestResult, article_service_pb2.DigestResponse, {}),
+        (digest_types.SegmentEvent, article_service_pb2.SegmentEvent, {}),
+        (digest_types.DigestResult, article_service_pb2.DigestResponse, {}),
         (types.DocumentInput, common_pb2.Document, {}),
         (types.SummaryOptions, common_pb2.SummaryOptions, {}),
         (types.DecodeOptions, common_pb2.DecodeOptions, {}),
