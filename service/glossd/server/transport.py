@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
 RETIRED_SECONDS = 300.0  # for the calls of a server that has stopped accepting
+FOREVER_SECONDS = 1e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,27 @@ class Address:
     port: int
 
 
+class Listener:
+    """One server and its end, which may be asked for often and at once.
+
+    Of two stops with a grace, in ``grpc.aio``, the one whose time is up just when the other has freed the server goes
+    on with what is no more: SIGSEGV. So there is one stop that waits for ever, and who will not wait as long cuts.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.server = server
+        self._ending: asyncio.Task[None] | None = None
+
+    async def stop(self, grace: float) -> None:
+        """Accepts no more, gives calls under way ``grace`` seconds and cuts the rest."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self.server.stop(FOREVER_SECONDS), name="end a server")
+        await asyncio.wait({self._ending}, timeout=grace)
+        if not self._ending.done():
+            await self.server.stop(None)
+        await self._ending
+
+
 class Transport:
     """Listens at ``address`` with servers from ``build``, one at a time. Belongs to the event loop that starts it."""
 
@@ -40,58 +62,58 @@ class Transport:
         self._build = build
         self._address = address
         self._credentials = credentials
-        self._server: grpc.aio.Server | None = None
-        self._retired: dict[asyncio.Task[None], grpc.aio.Server] = {}
+        self._listener: Listener | None = None
+        self._retired: dict[asyncio.Task[None], Listener] = {}
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listens and answers its port. Raises ``InvalidInputError`` when the address cannot be had."""
-        server, port = await self._listen(self._address.port)
-        self._watching = asyncio.create_task(self._watch(server, port), name=f"watch {self._address.setting}")
+        listener, port = await self._listen(self._address.port)
+        self._watching = asyncio.create_task(self._watch(listener, port), name=f"watch {self._address.setting}")
         return port
 
-    async def _listen(self, port: int) -> tuple[grpc.aio.Server, int]:
+    async def _listen(self, port: int) -> tuple[Listener, int]:
         server = self._build()
         taken = _bind(server, self._address, port, self._credentials)
-        self._server = server  # it is stopped with the rest from here on
+        self._listener = Listener(server)  # it is stopped with the rest from here on
         await server.start()
-        return server, taken
+        return self._listener, taken
 
-    async def _watch(self, server: grpc.aio.Server, port: int) -> None:
+    async def _watch(self, listener: Listener, port: int) -> None:
         """Takes the port up again whenever its server has stopped accepting, for ever."""
         while True:
             try:
-                while await server.wait_for_termination(timeout=LOOK_SECONDS):
+                while await listener.server.wait_for_termination(timeout=LOOK_SECONDS):
                     pass
                 return  # it was stopped as it should be
             except Exception as error:  # what ended its loop
                 _log.error("the port is taken up again", extra={"port": port, "error": type(error).__name__})
-            self._retire(server)
-            server = await self._take_up(port)
+            self._retire(listener)
+            listener = await self._take_up(port)
 
-    def _retire(self, server: grpc.aio.Server) -> None:
+    def _retire(self, listener: Listener) -> None:
         """Its calls go on to their end, without new ones."""
-        task = asyncio.create_task(server.stop(RETIRED_SECONDS), name=f"retire {self._address.setting}")
-        self._retired[task] = server
+        task = asyncio.create_task(listener.stop(RETIRED_SECONDS), name=f"retire {self._address.setting}")
+        self._retired[task] = listener
         task.add_done_callback(self._retired.pop)
 
-    async def _take_up(self, port: int) -> grpc.aio.Server:
+    async def _take_up(self, port: int) -> Listener:
         while True:
             try:
-                server, _ = await self._listen(port)
+                listener, _ = await self._listen(port)
             except InvalidInputError as error:
                 _log.error("the port is not free", extra={"port": port, "error": type(error).__name__})
                 await asyncio.sleep(LOOK_SECONDS)
             else:
-                return server
+                return listener
 
     async def stop(self, grace: float) -> None:
         """Accepts no more, gives calls under way ``grace`` seconds and cuts the rest. Again, with less, hurries."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        servers = [*self._retired.values(), *([self._server] if self._server else [])]
-        await asyncio.gather(*(server.stop(grace) for server in servers), *self._retired)
+        listeners = [*self._retired.values(), *([self._listener] if self._listener else [])]
+        await asyncio.gather(*(listener.stop(grace) for listener in listeners), *self._retired)
 
 
 def by_path_only(server: grpc.aio.Server) -> grpc.aio.Server:
