@@ -300,6 +300,7 @@ def main() -> None:
     options.add_argument("--nice", type=int, default=5, help="how far the build steps back for other work")
     options.add_argument("--model", type=Path, help="serve this checkpoint's directory, not the embedded one")
     options.add_argument("--extras", default="", choices=["", "ray"], help="what the image has besides")
+    options.add_argument("--only-base", action="store_true", help="make the base image, as far as it is not there")
     options.add_argument("--only-build", action="store_true", help="do not run the server")
     chosen = options.parse_args()
     missing: Sequence[str] = [tool for tool in ("buildah", "debootstrap", "unshare", "ip") if not shutil.which(tool)]
@@ -307,6 +308,8 @@ def main() -> None:
         raise SystemExit(f"image-test: needs root and {', '.join(missing) or 'its rights'}")
     with tempfile.TemporaryDirectory(prefix="glossd-image-") as directory:
         make_base(Path(directory), chosen.suite)
+        if chosen.only_base:
+            return
         build(Path(directory), chosen.nice, chosen.extras)
     container = run("buildah", "from", "--pull-never", IMAGE).strip()
     try:
