@@ -20,7 +20,7 @@ LAYERS = {
     **dict.fromkeys(["v1", "errors", "types", "digests", "languages"], 0),
     **dict.fromkeys(["config", "telemetry", "client", "wire"], 1),
     **dict.fromkeys(["text", "native"], 2),
-    **dict.fromkeys(["models", "decoding"], 3),
+    **dict.fromkeys(["transfer", "models", "decoding"], 3),
     **dict.fromkeys(["engine"], 4),
     **dict.fromkeys(["tasks"], 5),
     **dict.fromkeys(["server", "corpus"], 6),

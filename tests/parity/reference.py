@@ -85,11 +85,11 @@ def _reason(tokens: list[int], params: GenerationParams) -> Any:
 
 
 def decode_in_crowd(
-    model: Seq2SeqModel, requests: SequenceOf[GenerationRequest], *, rows: int, seed: int
+    model: Seq2SeqModel, requests: SequenceOf[GenerationRequest], *, rows: int, seed: int, queued: bool = False
 ) -> list[Hypothesis]:
     """Decode all requests in one running batch that they join in random order, in random numbers, between steps."""
     chance = random.Random(seed)
-    runner = Runner(model, rows=rows, sources=rows, device=torch.device("cpu"))
+    runner = Runner(model, rows=rows, sources=rows, device=torch.device("cpu"), queued=queued)
     order = list(range(len(requests)))
     chance.shuffle(order)
     numbers: dict[int, int] = {}

@@ -12,9 +12,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from glossd.decoding.search import Chosen, Hypothesis, Scores, top
+from glossd.decoding.search import Chosen, Results, Scores, top
 from glossd.native import Kernels
-from glossd.types import FinishReason, GenerationParams
+from glossd.transfer import send
+from glossd.types import GenerationParams
 
 _LOW = -1.0e9
 
@@ -43,13 +44,19 @@ class _State:
 
 
 class BeamSearch:
-    """Beam search with ``beams`` rows a segment. ``ends`` is the number of end tokens each segment has."""
+    """Beam search with ``beams`` rows a segment. ``ends`` is the number of end tokens each segment has.
 
-    def __init__(self, beams: int, ends: int, device: torch.device, kernels: Kernels | None = None) -> None:
+    ``queued``: asking the device costs more than doing what might be left out.
+    """
+
+    def __init__(
+        self, beams: int, ends: int, device: torch.device, kernels: Kernels | None = None, *, queued: bool = False
+    ) -> None:
         self._beams = beams
         self._width = max(2, 1 + ends) * beams
         self._device = device
         self._kernels = kernels
+        self._queued = queued
         self._state: _State | None = None
 
     def join(self, params: Sequence[GenerationParams]) -> None:
@@ -59,11 +66,11 @@ class BeamSearch:
         running[:, 0] = 0.0
         time = 0 if self._state is None else self._state.stored.shape[2]
         state = _State(
-            limits=torch.tensor([asked.max_new_tokens for asked in params], device=device),
-            ends=torch.tensor([asked.eos_token_ids for asked in params], device=device),
-            penalties=torch.tensor([asked.length_penalty for asked in params], dtype=torch.float64, device=device),
-            stop_when_full=torch.tensor([asked.early_stopping is True for asked in params], device=device),
-            hopeful=torch.tensor([_is_hopeful(asked) for asked in params], device=device),
+            limits=send([asked.max_new_tokens for asked in params], device=device),
+            ends=send([asked.eos_token_ids for asked in params], device=device),
+            penalties=send([asked.length_penalty for asked in params], device=device, dtype=torch.float64),
+            stop_when_full=send([asked.early_stopping is True for asked in params], device=device, dtype=torch.bool),
+            hopeful=send([_is_hopeful(asked) for asked in params], device=device, dtype=torch.bool),
             running=running,
             finished=torch.full((count, beams), _LOW, device=device),
             is_finished=torch.zeros(count, beams, dtype=torch.bool, device=device),
@@ -121,7 +128,7 @@ class BeamSearch:
         best, index = merged.topk(self._beams)
         flags = torch.cat([state.is_finished, just], 1).gather(1, index)
         lengths = torch.cat([state.lengths, length[:, None].expand_as(tokens)], 1).gather(1, index)
-        if bool(just.any()):
+        if self._queued or bool(just.any()):
             state.stored = self._store(state.stored, parents, tokens, history, length, index)
         state.finished, state.is_finished, state.lengths = best, flags, lengths
 
@@ -146,14 +153,10 @@ class BeamSearch:
         worst = torch.where(state.is_finished, state.finished.amin(1, keepdim=True), _LOW)
         return state.improvable & (best > worst).any(1)
 
-    def take(self, segment: int, history: Tensor) -> Hypothesis:
+    def results(self, history: Tensor) -> Results:
         """See :class:`glossd.decoding.search.Search`. The score is the length-penalised sum of log-probabilities."""
         state = self._live()
-        count = int(state.lengths[segment, 0])
-        tokens = tuple(state.stored[segment, 0, :count].tolist())
-        ended = tokens[-1] in state.ends[segment].tolist()
-        reason = FinishReason.COMPLETE if ended else FinishReason.LENGTH
-        return Hypothesis(tokens, float(state.finished[segment, 0]), reason)
+        return Results(state.lengths[:, 0], state.stored[:, 0], state.finished[:, 0], summed=False)
 
     def keep(self, segments: Tensor) -> None:
         """See :class:`glossd.decoding.search.Search`."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from glossd.native import Kernels
+from glossd.transfer import send
 from glossd.types import FinishReason, GenerationParams
 
 
@@ -54,6 +55,19 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, slots=True)
+class Results:
+    """The best text of each segment so far: the first ``counts`` (S,) of ``tokens`` (S, T), both int64.
+
+    ``scores`` (S,) float32 are as in :class:`Hypothesis`, or where ``summed`` the sums of which those are the means.
+    """
+
+    counts: Tensor
+    tokens: Tensor
+    scores: Tensor
+    summed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """Scores of all live rows ``table`` (R, V) float32, and which ``rows`` (S, K) of it are each segment's.
 
@@ -79,8 +93,8 @@ class Search(Protocol):
         """
         ...
 
-    def take(self, segment: int, history: Tensor) -> Hypothesis:
-        """The result of a done segment; ``history`` (K, T) is its rows' history after this step's choice."""
+    def results(self, history: Tensor) -> Results:
+        """Right after a step: what the segments give that are done; ``history`` (S, K, T) already holds its choice."""
         ...
 
     def keep(self, segments: Tensor) -> None:
@@ -126,8 +140,8 @@ class Greedy:
 
     def join(self, params: Sequence[GenerationParams]) -> None:
         """See :class:`Search`."""
-        limits = torch.tensor([asked.max_new_tokens for asked in params], device=self._device)
-        ends = torch.tensor([asked.eos_token_ids for asked in params], device=self._device)
+        limits = send([asked.max_new_tokens for asked in params], device=self._device)
+        ends = send([asked.eos_token_ids for asked in params], device=self._device)
         self._limits = torch.cat([self._limits, limits])
         self._ends = torch.cat([self._ends, ends]) if len(self._ends) else ends
         self._sums = torch.cat([self._sums, self._sums.new_zeros(len(params))])
@@ -141,16 +155,11 @@ class Greedy:
         ended = (tokens[:, None] == self._ends).any(1)
         return Chosen(tokens[:, None], None, ended | (length >= self._limits), ~gain.isfinite())
 
-    def take(self, segment: int, history: Tensor) -> Hypothesis:
+    def results(self, history: Tensor) -> Results:
         """See :class:`Search`. The score is the mean log-probability of the new tokens."""
-        count = int(self._lengths[segment])
-        tokens = history[0, 1 : count + 1].tolist()
-        ended = tokens[-1] in self._ends[segment].tolist()
-        score = float(self._sums[segment]) / count
-        return Hypothesis(tuple(tokens), score, FinishReason.COMPLETE if ended else FinishReason.LENGTH)
+        return Results(self._lengths, history[:, 0, 1:], self._sums, summed=True)
 
     def keep(self, segments: Tensor) -> None:
         """See :class:`Search`."""
         self._limits, self._ends = self._limits[segments], self._ends[segments]
         self._sums = self._sums[segments]
-        self._lengths = self._lengths[segments] if len(self._lengths) else self._lengths

@@ -6,7 +6,7 @@ Nothing here waits, and nothing here knows who asked.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
 
@@ -15,13 +15,15 @@ from torch import Tensor
 
 from glossd.decoding.beam import BeamSearch
 from glossd.decoding.rules import Context, LogitRule, Renormalize, build_rules
-from glossd.decoding.search import Greedy, Hypothesis, Scores, Search, SearchKey, peak
+from glossd.decoding.search import Chosen, Greedy, Hypothesis, Results, Scores, Search, SearchKey, peak
+from glossd.engine.outcomes import Outcome, Outcomes
 from glossd.engine.sequence import Sequence, Status
 from glossd.engine.slots import Move, Slots
 from glossd.engine.statistics import StepCounters
 from glossd.errors import ModelOutputError
 from glossd.models.base import Seq2SeqModel
 from glossd.native import load_kernels
+from glossd.transfer import send
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,19 @@ class _Group:
 
 
 class Runner:
-    """Owns cache, token history and searches of one model. One thread only."""
+    """Owns cache, token history and searches of one model. One thread only.
 
-    def __init__(self, model: Seq2SeqModel, *, rows: int, sources: int, device: torch.device) -> None:
+    Where steps are ``queued``, which is everywhere but on a CPU, a call of :meth:`step` reads what the step before it
+    ended and queues the next one: the device works while its caller answers, admits and looks for new work.
+    """
+
+    def __init__(
+        self, model: Seq2SeqModel, *, rows: int, sources: int, device: torch.device, queued: bool | None = None
+    ) -> None:
         self._model = model
         self._device = device
-        self._kernels = load_kernels() if device.type == "cpu" else None
+        self._queued = device.type != "cpu" if queued is None else queued
+        self._kernels = None if self._queued else load_kernels()
         self._cache = model.new_cache(rows=rows, sources=sources)
         self._rows = Slots(rows)
         self._sources = Slots(sources)
@@ -61,6 +70,8 @@ class Runner:
         self._longest = 0
         self._rules: list[LogitRule] = []
         self._arranged = False
+        self._under_way: tuple[list[_Group], Outcomes] | None = None
+        self._dropped: list[Sequence] = []
         self.counters = StepCounters()
 
     @property
@@ -75,7 +86,7 @@ class Runner:
 
     @property
     def live(self) -> list[Sequence]:
-        """Sequences in the batch."""
+        """Sequences in the batch, those with them that a step under way ends."""
         return list(self._source_owners)
 
     @property
@@ -107,7 +118,7 @@ class Runner:
         """Give rows and a search to a sequence whose source stands at ``slot``."""
         params = sequence.request.params
         sequence.source, sequence.rows = slot, self._rows.take(params.num_beams)
-        sequence.status = Status.RUNNING
+        sequence.status, sequence.age = Status.RUNNING, 1
         self._source_owners.append(sequence)
         self._row_owners.extend([sequence] * params.num_beams)
         if self._history.shape[1] < params.max_new_tokens + 2:
@@ -127,43 +138,70 @@ class Runner:
     def _search(self, key: SearchKey) -> Search:
         if key.beams == 1:
             return Greedy(self._device, self._kernels)
-        return BeamSearch(key.beams, key.ends, self._device, self._kernels)
+        return BeamSearch(key.beams, key.ends, self._device, self._kernels, queued=self._queued)
 
     @torch.inference_mode()
     def step(self) -> list[Finished]:
-        """One token for every live row; returns the sequences that ended with it."""
+        """One token for every live row; returns who ended with it, or where steps are queued with the one before."""
         started = time.monotonic_ns()
+        finished = self._settle()
+        if self._rows.live:
+            self._launch()
+        if not self._queued:
+            finished = self._settle()
+        self.counters.decode_ns += time.monotonic_ns() - started
+        return finished
+
+    def _launch(self) -> None:
+        """Queue a step for all live rows; what it ends is told by :meth:`_settle`."""
         if not self._arranged:
             self._arrange()
         live = self._rows.live
         lengths = self._lengths[:live]
+        ages = [owner.age for owner in self._row_owners]
+        self._longest = max(ages)
         tokens = self._history[:live].gather(1, lengths[:, None] - 1)[:, 0]
+        self._cache.expect(self._longest)
         scores = self._model.decode(tokens, lengths - 1, self._cache)
-        self._longest = int(lengths.max())
-        shift = self._rule(scores, lengths)
-        finished = [entry for group in list(self._groups.values()) for entry in self._choose(group, scores, shift)]
+        shift = self._rule(scores, Context(self._history[:live, : self._longest], lengths, ages))
+        groups = list(self._groups.values())
+        outcomes = Outcomes([self._choose(group, scores, shift) for group in groups], queued=self._queued)
+        self._under_way = groups, outcomes
         self._lengths[:live] += 1
-        self._leave([entry.sequence for entry in finished])
+        for sequence in self._source_owners:
+            sequence.age += 1
         self.counters.steps += 1
         self.counters.row_steps += live
-        self.counters.decode_ns += time.monotonic_ns() - started
-        return finished
+
+    def _settle(self) -> list[Finished]:
+        """Read what the step under way ended, and free the rows of that and of what was dropped meanwhile."""
+        finished: list[Finished] = []
+        if self._under_way is not None:
+            groups, outcomes = self._under_way
+            self._under_way = None
+            for group, outcome in zip(groups, outcomes.read(), strict=True):
+                finished += [self._finish(group.sequences[index], outcome, index) for index in outcome.ended()]
+        gone = dict.fromkeys([*(entry.sequence for entry in finished), *self._dropped])
+        if gone:
+            for group in list(self._groups.values()):
+                self._shrink(group, gone)
+            self._leave(list(gone))
+        dropped, self._dropped = set(self._dropped), []
+        return [entry for entry in finished if entry.sequence not in dropped]
 
     @torch.inference_mode()  # the cache grew in it, and what was made there is changed nowhere else
     def drop(self, sequences: Iterable[Sequence]) -> None:
-        """Free the rows of live sequences that nobody waits for any more."""
-        gone = list(sequences)
-        for group in list(self._groups.values()):
-            self._shrink(group, {id(sequence) for sequence in gone})
-        self._leave(gone)
+        """Free the rows of live sequences that nobody waits for any more, once the step under way is done."""
+        self._dropped += sequences
+        if self._under_way is None:
+            self._settle()
 
-    def _rule(self, scores: Tensor, lengths: Tensor) -> Tensor | None:
+    def _rule(self, scores: Tensor, context: Context) -> Tensor | None:
         """Apply every row's rules to its logits (R, V), in place; less the shift (R,) they are log-probabilities.
 
         Rules that only forbid leave the shift out of the scores, which spares a pass over the vocabulary for each row;
         greedy rows need no shift at all.
         """
-        context = Context(self._history[: self._rows.live, : self._longest], lengths)
         beamed = any(group.key.beams > 1 for group in self._groups.values())
         rules, normal = self._without_last_normalization()
         shift = None
@@ -194,8 +232,8 @@ class Runner:
                 rows = group.grid.flatten()
                 scores[rows] = scores[rows].log_softmax(-1)
 
-    def _choose(self, group: _Group, scores: Tensor, shift: Tensor | None) -> list[Finished]:
-        """Let a group's search choose, write its choice to the history, and take out what is done."""
+    def _choose(self, group: _Group, scores: Tensor, shift: Tensor | None) -> tuple[Chosen, Results]:
+        """Let a group's search choose, and write its choice to the history."""
         grid = group.grid
         assert grid is not None
         history = self._history[:, : self._longest + 1][grid]
@@ -206,32 +244,29 @@ class Runner:
             self._follow(grid, chosen.parents)
         history.scatter_(2, length[:, None, None].expand(-1, grid.shape[1], 1), chosen.tokens[..., None])
         self._history[grid, : history.shape[2]] = history
-        finished = []
-        for index in (chosen.done | chosen.broken).nonzero()[:, 0].tolist():
-            finished.append(self._take(group, index, history[index], broken=bool(chosen.broken[index])))
-        if finished:
-            self._shrink(group, {id(entry.sequence) for entry in finished})
-        return finished
+        return chosen, group.search.results(history)
 
     def _follow(self, grid: Tensor, parents: Tensor) -> None:
         """Make each row's keys and values those of the beam that it continues."""
         origins = grid.gather(1, parents)
+        if self._queued:
+            self._cache.follow_rows(origins.flatten(), grid.flatten(), time=self._longest)
+            return
         moved = origins != grid
         if bool(moved.any()):
             self._cache.follow_rows(origins[moved], grid[moved], time=self._longest)
 
-    def _take(self, group: _Group, index: int, history: Tensor, *, broken: bool) -> Finished:
-        sequence = group.sequences[index]
-        if broken:
+    def _finish(self, sequence: Sequence, outcome: Outcome, index: int) -> Finished:
+        if outcome.broken[index]:
             self._cache.clear(sequence.rows, [sequence.source])
             return Finished(sequence, ModelOutputError(f"no finite score after {sequence.length} source tokens"))
-        hypothesis = group.search.take(index, history)
+        hypothesis = outcome.hypothesis(index, sequence.request.params.eos_token_ids)
         self.counters.output_tokens += len(hypothesis.token_ids)
         return Finished(sequence, hypothesis)
 
-    def _shrink(self, group: _Group, gone: set[int]) -> None:
+    def _shrink(self, group: _Group, gone: Container[Sequence]) -> None:
         """Take sequences out of a group's search."""
-        kept = [index for index, sequence in enumerate(group.sequences) if id(sequence) not in gone]
+        kept = [index for index, sequence in enumerate(group.sequences) if sequence not in gone]
         if len(kept) == len(group.sequences):
             return
         group.sequences = [group.sequences[index] for index in kept]
@@ -242,8 +277,6 @@ class Runner:
 
     def _leave(self, sequences: SequenceOf[Sequence]) -> None:
         """Free rows and sources, and move what stands behind into the holes."""
-        if not sequences:
-            return
         row_moves = self._rows.give_back(row for sequence in sequences for row in sequence.rows)
         source_moves = self._sources.give_back(sequence.source for sequence in sequences)
         if row_moves:
@@ -286,4 +319,4 @@ class Runner:
         self.counters.encode_ns += elapsed_ns
 
     def _index(self, numbers: object) -> Tensor:
-        return torch.tensor(numbers, dtype=torch.int64, device=self._device)
+        return send(numbers, device=self._device)

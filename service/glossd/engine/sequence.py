@@ -21,7 +21,8 @@ class Status(Enum):
 class Sequence:
     """A request and everybody who waits for it: identical requests in flight share one sequence.
 
-    ``rows`` and ``source`` are its places in the running batch. Times are ``time.monotonic_ns``.
+    ``rows`` and ``source`` are its places in the running batch, ``age`` its tokens with the start token. Times are
+    ``time.monotonic_ns``.
     """
 
     request: GenerationRequest
@@ -32,6 +33,7 @@ class Sequence:
     encoded_ns: int = 0
     rows: list[int] = field(default_factory=list)
     source: int = -1
+    age: int = 0
 
     @property
     def length(self) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from glossd.native import Kernels
+from glossd.transfer import send
 
 _GRAIN = 64
 
@@ -92,6 +93,7 @@ class KVCache:
         self._cross = _Store(shape, shape.sources, dtype, device, clean=kernels is None)
         self.ancestors = torch.zeros(shape.rows if kernels else 0, 0, dtype=torch.int32)
         self._source_lengths = [0] * shape.sources
+        self._expected = 0
         self.rows = 0
         self.sources = 0
         self.lanes = 1
@@ -118,16 +120,15 @@ class KVCache:
             )
             and self.rows == sources * self.lanes
         )
-        self.row_sources = torch.tensor(list(row_sources), dtype=torch.int64, device=self.device)
-        self.row_lanes = torch.tensor(row_lanes, dtype=torch.int64, device=self.device)
+        self.row_sources = send(list(row_sources), device=self.device)
+        self.row_lanes = send(row_lanes, device=self.device)
         lengths = self._source_lengths[:sources]
-        row_counts = [lengths[source] for source in row_sources]
-        self.row_counts = torch.tensor(row_counts, dtype=torch.int64, device=self.device)
+        self.row_counts = send([lengths[source] for source in row_sources], device=self.device)
         self.cross_time = max(lengths, default=0)
         self.cross_mask = None
         if any(length != self.cross_time for length in lengths):
             time = torch.arange(self.cross_time, device=self.device)
-            self.cross_mask = (time < torch.tensor(lengths, device=self.device)[:, None])[:, None, None, :]
+            self.cross_mask = (time < send(lengths, device=self.device)[:, None])[:, None, None, :]
 
     def reserve_sources(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
         """Make room for new sources of ``lengths`` tokens at numbers ``slots``."""
@@ -157,6 +158,16 @@ class KVCache:
         """Cross keys and values of the live sources: views (S, H, L, D), L the longest live source."""
         keys = self._cross.keys[layer, : self.sources, :, : self.cross_time]
         return keys, self._cross.values[layer, : self.sources, :, : self.cross_time]
+
+    def expect(self, time: int) -> None:
+        """Say how many positions the oldest row sees in the next step, so that nobody has to ask the device."""
+        self._expected = time
+
+    def begin(self, positions: Tensor) -> int:
+        """Make room for a step at ``positions`` (R,); returns how many the oldest row sees, its own with them."""
+        time, self._expected = self._expected or int(positions.max()) + 1, 0
+        self.reserve_time(time)
+        return time
 
     def reserve_time(self, time: int) -> None:
         """Make room for ``time`` decoder positions."""
@@ -198,7 +209,7 @@ class KVCache:
         lengths = [self._source_lengths[origin] for origin in origins]
         for target, length in zip(targets, lengths, strict=True):
             self._source_lengths[target] = length
-        index = torch.tensor([*origins, *targets], dtype=torch.int64, device=self.device)
+        index = send([*origins, *targets], device=self.device)
         if self.kernels is None:
             self._cross.copy(index[: len(origins)], index[len(origins) :], max(lengths))
         else:
@@ -206,8 +217,8 @@ class KVCache:
 
     def clear(self, rows: Sequence[int], sources: Sequence[int]) -> None:
         """Zero rows and sources, so that a value that is not finite never reaches a later user of the same place."""
-        self._self.clear(torch.tensor(list(rows), dtype=torch.int64, device=self.device))
-        self._cross.clear(torch.tensor(list(sources), dtype=torch.int64, device=self.device))
+        self._self.clear(send(list(rows), device=self.device))
+        self._cross.clear(send(list(sources), device=self.device))
 
     @property
     def bytes(self) -> int:

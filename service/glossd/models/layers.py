@@ -222,8 +222,7 @@ class DecodeStep:
     @classmethod
     def begin(cls, positions: Tensor, cache: KVCache, kernels: Kernels | None = None) -> DecodeStep:
         """Reserve room for this step and mask what lies after each row's own position: (R, 1, 1, T), True is seen."""
-        time = int(positions.max()) + 1
-        cache.reserve_time(time)
+        time = cache.begin(positions)
         numbers = torch.arange(time, device=positions.device)
         mask = (numbers <= positions[:, None])[:, None, None, :]
         scratch = torch.empty(3 * max(time, cache.cross_time) if kernels else 0)
@@ -300,7 +299,7 @@ def _lengths(mask: Tensor, batch: int) -> list[int]:
 
 
 def padding_mask(lengths: Tensor, time: int) -> Tensor | None:
-    """(B, 1, 1, L) bool, True where ``lengths`` (B,) has a token; None where nothing is padded."""
-    if bool((lengths == time).all()):
+    """(B, 1, 1, L) bool, True where ``lengths`` (B,) has a token; None where nothing is known to be padded."""
+    if lengths.device.type == "cpu" and bool((lengths == time).all()):
         return None
     return (torch.arange(time, device=lengths.device) < lengths[:, None])[:, None, None, :]

@@ -263,8 +263,7 @@ class Programs:
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """The scores are overwritten by the next step."""
         assert isinstance(cache, ProgramCache)
-        time = int(positions.max()) + 1
-        cache.reserve_time(time)
+        time = cache.begin(positions)
         rows = len(token_ids)
         token_ids, positions = token_ids.contiguous(), positions.contiguous()
         run = cache.decoder.start(rows=rows, time=max(time, cache.cross_time))

@@ -16,5 +16,5 @@ def test_a_token_that_a_row_holds_is_not_chosen_again() -> None:
     lengths = torch.tensor([4, 2, 4])
     scores = torch.zeros(3, 9)
     for rule in build_rules([params(5, 6), params(5, 6), params()], device=torch.device("cpu")):
-        rule.apply(scores, Context(history, lengths))
+        rule.apply(scores, Context(history, lengths, lengths.tolist()))
     assert [row.isinf().nonzero().flatten().tolist() for row in scores] == [[5, 6], [6], []]

@@ -45,7 +45,7 @@ def test_a_rule_over_rows_of_different_age_is_the_processor_on_each_row_alone(ca
     ]
     ours = scores.clone()
     for rule in build_rules([params(**changes)] * 12, device=CPU):
-        rule.apply(ours, Context(history, lengths))
+        rule.apply(ours, Context(history, lengths, lengths.tolist()))
     assert torch.equal(ours, torch.stack(alone)) or torch.allclose(ours, torch.stack(alone), atol=1e-6)
 
 
@@ -54,7 +54,7 @@ def test_each_row_gets_its_own_rules_only() -> None:
     scores = torch.zeros(4, VOCABULARY)
     rules = build_rules(asked, device=CPU)
     for rule in rules:
-        rule.apply(scores, Context(torch.zeros(4, 1, dtype=torch.int64), torch.ones(4, dtype=torch.int64)))
+        rule.apply(scores, Context(torch.zeros(4, 1, dtype=torch.int64), torch.ones(4, dtype=torch.int64), [1] * 4))
     assert len(rules) == 2
     assert scores[0].eq(0).all()
     assert scores[:, 5].isinf().tolist() == [False, True, True, True]
