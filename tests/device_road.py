@@ -1,4 +1,4 @@
-"""The road that a GPU takes, walked on a CPU: models without the C operators, and a count of what waits for a device.
+"""The road that a GPU takes, walked on a CPU: models without the C operators, recorded steps, a count of what waits.
 
 What only a GPU can show, that the copies and the kernels themselves are right, is not shown here.
 """
@@ -12,11 +12,14 @@ from typing import Any
 
 import torch
 from glossd.models.base import Seq2SeqModel
+from glossd.models.capture import Work
 from glossd.models.compute import Compute
 from glossd.models.layers import Linear
 from glossd.models.registry import find_family, load_adapter
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 _READS = {"tolist", "numpy", "__array__", "cpu"}
 _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique")
@@ -30,6 +33,46 @@ def load_for_device(directory: Path, **compute: Any) -> Seq2SeqModel:
     adapter: Any = load_adapter(find_family(reference.config.model_type, file="config.json"))
     model: Seq2SeqModel = adapter(reference, Compute(Linear.of, None, False, torch.float32, **compute))
     return model
+
+
+class Tape:
+    """A :class:`glossd.models.capture.Capture` that works as a CUDA graph does: the operations are kept with the very
+    tensors and numbers that they were called with, and a replay runs them again with no Python of the work's own.
+    """
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+
+    def record(self, work: Work) -> Work:
+        """Record the work while it is done; the replay writes every result where the first one was."""
+        operations: list[tuple[Any, Any, Any, list[Tensor]]] = []
+        with _Recording(operations):
+            work()
+        self.lengths.append(len(operations))
+
+        def replay() -> None:
+            for function, arguments, named, results in operations:
+                again = function(*arguments, **named)
+                for result, kept in zip(_tensors(again), results, strict=True):
+                    if result.untyped_storage().data_ptr() != kept.untyped_storage().data_ptr():
+                        kept.copy_(result)
+
+        return replay
+
+
+class _Recording(TorchDispatchMode):
+    def __init__(self, operations: list[tuple[Any, Any, Any, list[Tensor]]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._operations = operations
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        self._operations.append((func, args, kwargs or {}, _tensors(results)))
+        return results
+
+
+def _tensors(results: Any) -> list[Tensor]:
+    return [result for result in tree_flatten(results)[0] if isinstance(result, Tensor)]
 
 
 class HostReads:

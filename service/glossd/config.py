@@ -116,6 +116,9 @@ class ModelSettings(_Part):
         default="auto", description="Number format of the weights."
     )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    cuda_graphs: bool = Field(
+        default=False, description="Record decode steps as CUDA graphs; CUDA devices only, not yet tried on one."
+    )
     canary: bool = Field(default=True, description="Refuse a model that answers a test sentence with nothing or noise.")
 
 

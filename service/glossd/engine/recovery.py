@@ -131,6 +131,8 @@ class Recovery:
 
 
 def _blame(sequence: Sequence, memory: bool, cause: BaseException) -> GlossdError:
+    if isinstance(cause, ModelFaultError):
+        return cause  # it says itself what is wrong, and quotes no text
     need = f"{sequence.length:,} source tokens with {sequence.beams} beams"
     error = (
         ModelMemoryError(f"not enough memory for {need}")

@@ -18,10 +18,10 @@ from glossd.models.alignment import over_past, over_source
 from glossd.models.cache import CacheShape, KVCache
 from glossd.models.compute import Compute
 from glossd.models.facts import model_info
+from glossd.models.graphed import StaticCache
 from glossd.models.layers import (
     Activation,
     CrossAttention,
-    DecodeStep,
     LayerNorm,
     LinearMap,
     MakeLinear,
@@ -30,6 +30,7 @@ from glossd.models.layers import (
     padding_mask,
 )
 from glossd.models.program import CONTEXT, HIDDEN, SCORES, WIDE, Program, ProgramCache, Programs
+from glossd.models.step import DecodeStep
 from glossd.native import Kernels
 
 if TYPE_CHECKING:
@@ -85,27 +86,31 @@ class BartModel:
         modules: Any = model
         encoder, decoder = modules.get_encoder(), modules.get_decoder()
         activation = modules.config.activation_function
-        self._kernels, self._cache_dtype = compute.kernels, compute.cache_dtype
+        self._compute, self._kernels = compute, compute.kernels
         self._source_embedding = self._embedding(encoder, modules.config)
         self._target_embedding = self._embedding(decoder, modules.config)
         self._encoder = [_encoder_layer(layer, compute.make_linear, activation) for layer in encoder.layers]
         self._decoder = [_decoder_layer(layer, compute.make_linear, activation) for layer in decoder.layers]
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
-        self._head = compute.make_linear(*_head(modules))
+        weight, bias = _head(modules)
+        self._head, self._choices = compute.make_linear(weight, bias), len(weight)
         self._programs = self._list_programs(compute.kernels) if compute.whole and compute.kernels else None
 
     @classmethod
     def from_transformers(
-        cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device, int8: bool = False
+        cls,
+        model: PreTrainedModel,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        int8: bool = False,
+        graphs: bool = False,
     ) -> Self:
-        """Take over the weights of a loaded ``transformers`` model, cast and moved; the model may be dropped after.
-
-        With ``int8`` every matrix product runs in 8-bit integers; the rest stays in ``dtype``, which must be float32.
-        """
+        """See :class:`glossd.models.registry.Adapter`."""
         module: Any = model
         activation = module.config.activation_function
-        compute = Compute.choose(dtype=dtype, device=device, int8=int8, activation=activation)
+        compute = Compute.choose(dtype=dtype, device=device, int8=int8, graphs=graphs, activation=activation)
         return cls(module.to(device=device, dtype=dtype).eval(), compute)
 
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
@@ -113,9 +118,8 @@ class BartModel:
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
         if self._programs is not None:
             return ProgramCache(shape, self._programs)
-        return KVCache(
-            shape, dtype=self._cache_dtype, device=self._target_embedding.tokens.device, kernels=self._kernels
-        )
+        device = self._target_embedding.tokens.device
+        return self._compute.new_cache(shape, device=device, vocabulary=self._choices)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
@@ -132,13 +136,18 @@ class BartModel:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
         if self._programs is not None:
             return self._programs.decode(token_ids, positions, cache)
-        step = DecodeStep.begin(positions, cache, self._kernels)
+        if isinstance(cache, StaticCache):
+            return cache.decode(self._next_scores, token_ids, positions)
+        return self._next_scores(token_ids, positions, DecodeStep.begin(positions, cache, self._kernels)).float()
+
+    def _next_scores(self, token_ids: Tensor, positions: Tensor, step: DecodeStep) -> Tensor:
+        """All decoder layers over one step: logits (R, V)."""
         hidden = self._embed(self._target_embedding, token_ids, positions)
         for index, layer in enumerate(self._decoder):
             hidden = self._decode_layer(hidden, layer, step, index)
         if self._decoder_norm is not None:
             hidden = self._decoder_norm(hidden)
-        return self._head(hidden).float()
+        return self._head(hidden)
 
     @torch.inference_mode()
     def cross_weights(self, source_ids: Tensor, token_ids: Tensor) -> Tensor:

@@ -29,6 +29,24 @@ class CacheShape:
     sources: int
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How rows stand over sources: row r is lane ``row_lanes[r]`` of source ``row_sources[r]``, both (R,) int64.
+
+    ``regular``: those are r % ``lanes`` and r // ``lanes``. ``numbers`` (R,) are the rows' own. ``mask`` (S, 1, 1, L)
+    says which of ``time`` positions a source has, as attention takes it; None: all.
+    """
+
+    sources: int
+    lanes: int
+    time: int
+    regular: bool
+    numbers: Tensor
+    row_sources: Tensor
+    row_lanes: Tensor
+    mask: Tensor | None
+
+
 class _Store:
     """One pair of (layer, entry, head, time, width) tensors that grows along time.
 
@@ -94,15 +112,9 @@ class KVCache:
         self.ancestors = torch.zeros(shape.rows if kernels else 0, 0, dtype=torch.int32)
         self._source_lengths = [0] * shape.sources
         self._expected = 0
-        self.rows = 0
-        self.sources = 0
-        self.lanes = 1
-        self.regular = True
-        self.row_sources = torch.zeros(0, dtype=torch.int64, device=device)
-        self.row_lanes = torch.zeros(0, dtype=torch.int64, device=device)
-        self.row_counts = torch.zeros(0, dtype=torch.int64, device=device)
-        self.cross_mask: Tensor | None = None
-        self.cross_time = 0
+        self.rows = self.sources = self.cross_time = 0
+        self.row_sources = self.row_counts = torch.zeros(0, dtype=torch.int64, device=device)
+        self.layout = Layout(0, 1, 0, True, self.row_sources, self.row_sources, self.row_sources, None)
 
     def arrange(self, row_sources: Sequence[int], *, sources: int) -> None:
         """Say which source each live row reads; call after every join, leave or move, before the next decode step."""
@@ -112,27 +124,39 @@ class KVCache:
             row_lanes.append(lanes_used[source])
             lanes_used[source] += 1
         self.rows, self.sources = len(row_sources), sources
-        self.lanes = max(lanes_used, default=1)
-        self.regular = (
-            all(
-                source * self.lanes + lane == row
-                for row, (source, lane) in enumerate(zip(row_sources, row_lanes, strict=True))
-            )
-            and self.rows == sources * self.lanes
-        )
+        self.cross_time = max(self._source_lengths[:sources], default=0)
+        self._lay_out(row_sources, row_lanes, max(lanes_used, default=1))
+
+    def _lay_out(self, row_sources: Sequence[int], row_lanes: Sequence[int], lanes: int) -> None:
+        lengths = self._source_lengths[: self.sources]
         self.row_sources = send(list(row_sources), device=self.device)
-        self.row_lanes = send(row_lanes, device=self.device)
-        lengths = self._source_lengths[:sources]
         self.row_counts = send([lengths[source] for source in row_sources], device=self.device)
-        self.cross_time = max(lengths, default=0)
-        self.cross_mask = None
+        mask = None
         if any(length != self.cross_time for length in lengths):
             time = torch.arange(self.cross_time, device=self.device)
-            self.cross_mask = (time < send(lengths, device=self.device)[:, None])[:, None, None, :]
+            mask = self.mask_of((time < send(lengths, device=self.device)[:, None])[:, None, None, :])
+        self.layout = Layout(
+            sources=self.sources,
+            lanes=lanes,
+            time=self.cross_time,
+            regular=is_regular(row_sources, row_lanes, lanes, self.sources),
+            numbers=torch.arange(self.rows, device=self.device),
+            row_sources=self.row_sources,
+            row_lanes=send(list(row_lanes), device=self.device),
+            mask=mask,
+        )
+
+    def mask_of(self, seen: Tensor) -> Tensor:
+        """``seen`` as attention takes it: on a CPU as it is, elsewhere as what is added to scores, made once a step."""
+        return seen if self.device.type == "cpu" else self.additive(seen)
+
+    def additive(self, seen: Tensor) -> Tensor:
+        """Zero where ``seen`` is true, else minus infinity, in the format of the keys."""
+        return torch.zeros_like(seen, dtype=self._self.keys.dtype).masked_fill(~seen, -torch.inf)
 
     def reserve_sources(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
         """Make room for new sources of ``lengths`` tokens at numbers ``slots``."""
-        self._cross.reserve(max(lengths))
+        self._cross.reserve(self.room(max(lengths)))
         for slot, length in zip(slots, lengths, strict=True):
             self._source_lengths[slot] = length
 
@@ -169,22 +193,16 @@ class KVCache:
         self.reserve_time(time)
         return time
 
+    def room(self, time: int) -> int:
+        """How much room ``time`` positions are given at least."""
+        return time
+
     def reserve_time(self, time: int) -> None:
         """Make room for ``time`` decoder positions."""
-        self._self.reserve(time)
+        self._self.reserve(self.room(time))
         missing = self._self.keys.shape[3] - self.ancestors.shape[1]
         if missing and self.kernels is not None:
             self.ancestors = torch.nn.functional.pad(self.ancestors, (0, missing))
-
-    def append(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor, time: int) -> tuple[Tensor, Tensor]:
-        """Write one layer's new ``keys`` and ``values`` (R, H, D) at each row's own position.
-
-        Returns views (R, H, ``time``, D) of everything up to the oldest row's position.
-        """
-        rows = torch.arange(self.rows, device=self.device)
-        self._self.keys[layer, rows, :, positions] = keys
-        self._self.values[layer, rows, :, positions] = values
-        return self._self.keys[layer, : self.rows, :, :time], self._self.values[layer, : self.rows, :, :time]
 
     def follow_rows(self, origins: Tensor, targets: Tensor, *, time: int) -> None:
         """Rows ``targets`` (N,) go on from what rows ``origins`` (N,) saw in their first ``time`` positions."""
@@ -225,3 +243,10 @@ class KVCache:
         """Memory held now."""
         stores = (self._self.keys, self._self.values, self._cross.keys, self._cross.values)
         return sum(store.numel() * store.element_size() for store in stores)
+
+
+def is_regular(row_sources: Sequence[int], row_lanes: Sequence[int], lanes: int, sources: int) -> bool:
+    """Whether the rows stand in order, ``lanes`` of them for each of the ``sources``."""
+    places = zip(row_sources, row_lanes, strict=True)
+    in_order = all(source * lanes + lane == row for row, (source, lane) in enumerate(places))
+    return in_order and len(row_sources) == sources * lanes

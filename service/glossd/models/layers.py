@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glossd.models.cache import KVCache
+from glossd.models.step import DecodeStep
 from glossd.native import Kernels
 
 Activation = Callable[[Tensor], Tensor]
@@ -158,7 +158,7 @@ class SelfAttention:
         if step.kernels is not None:
             return self.output(_attend_self(step.kernels, projected, step, layer, self, bias))
         queries, keys, values = projected.view(rows, 3, self.heads, -1).unbind(1)
-        past_keys, past_values = step.cache.append(layer, keys, values, step.positions, step.time)
+        past_keys, past_values = step.append(layer, keys, values)
         mask = step.mask if bias is None else bias
         context = functional.scaled_dot_product_attention(
             queries.unsqueeze(2), past_keys, past_values, attn_mask=mask, scale=self.scale
@@ -184,49 +184,24 @@ class CrossAttention:
 
     def over_cache(self, hidden: Tensor, step: DecodeStep, layer: int) -> Tensor:
         """One step: ``hidden`` (R, E). The beams of one source go through as its queries, so nothing is copied."""
-        cache = step.cache
+        layout = step.layout
         rows = hidden.shape[0]
         projected = self.query(hidden)
         if step.kernels is not None:
             return self.output(_attend_cross(step.kernels, projected, step, layer, self))
         queries = projected.view(rows, self.heads, -1)
-        keys, values = cache.cross(layer)
-        if cache.regular:
-            grid = queries.view(cache.sources, cache.lanes, self.heads, -1)
+        keys, values = step.cross(layer)
+        if layout.regular:
+            grid = queries.view(layout.sources, layout.lanes, self.heads, -1)
         else:
-            grid = queries.new_zeros(cache.sources, cache.lanes, self.heads, queries.shape[-1])
-            grid[cache.row_sources, cache.row_lanes] = queries
+            grid = queries.new_zeros(layout.sources, layout.lanes, self.heads, queries.shape[-1])
+            grid[layout.row_sources, layout.row_lanes] = queries
         context = functional.scaled_dot_product_attention(
-            grid.transpose(1, 2), keys, values, attn_mask=cache.cross_mask, scale=self.scale
+            grid.transpose(1, 2), keys, values, attn_mask=layout.mask, scale=self.scale
         ).transpose(1, 2)
-        if not cache.regular:
-            context = context[cache.row_sources, cache.row_lanes]
+        if not layout.regular:
+            context = context[layout.row_sources, layout.row_lanes]
         return self.output(context.reshape(rows, -1))
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeStep:
-    """What every layer of one decode step needs: each row's position (R,), the longest row's length, the mask.
-
-    With ``kernels`` the attention reads each row's own ``counts`` (R,) positions and no mask; ``scratch`` is theirs.
-    """
-
-    cache: KVCache
-    positions: Tensor
-    time: int
-    mask: Tensor
-    kernels: Kernels | None
-    counts: Tensor
-    scratch: Tensor
-
-    @classmethod
-    def begin(cls, positions: Tensor, cache: KVCache, kernels: Kernels | None = None) -> DecodeStep:
-        """Reserve room for this step and mask what lies after each row's own position: (R, 1, 1, T), True is seen."""
-        time = cache.begin(positions)
-        numbers = torch.arange(time, device=positions.device)
-        mask = (numbers <= positions[:, None])[:, None, None, :]
-        scratch = torch.empty(3 * max(time, cache.cross_time) if kernels else 0)
-        return cls(cache, positions, time, mask, kernels, positions + 1, scratch)
 
 
 def _attend_self(

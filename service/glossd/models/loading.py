@@ -75,6 +75,11 @@ class LoadOptions(Protocol):
         ...
 
     @property
+    def cuda_graphs(self) -> bool:
+        """Record decode steps as graphs, on a CUDA device."""
+        ...
+
+    @property
     def cache_dir(self) -> str:
         """Where hub files are kept; "" for the hub library's own place."""
         ...
@@ -91,6 +96,7 @@ class LoadSettings:
 
     dtype: str = "auto"
     device: str = "auto"
+    cuda_graphs: bool = False
     cache_dir: str = ""
     offline: bool = True
 
@@ -128,13 +134,14 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
     wide_range = verified.model_type in _WIDE_RANGE
     placement = choose_placement(settings.dtype, settings.device, wide_range=wide_range)
     _log.info("checkpoint %s: %s on %s (%s)", source, placement.dtype, placement.device, placement.reason)
+    graphs = _choose_graphs(source, settings, placement)
     loaded = _load_transformers(verified, placement)
     _check_finite(verified.directory, loaded)
     family = find_family(verified.model_type, file=str(verified.directory / "config.json"))
     tokenizer = load_tokenizer(verified.directory, loaded.config, _tokenizer_facts(source, verified, loaded))
     _check_vocabulary(verified.directory, loaded, tokenizer)
     model = load_adapter(family).from_transformers(
-        loaded, dtype=placement.torch_dtype, device=placement.torch_device, int8=placement.int8
+        loaded, dtype=placement.torch_dtype, device=placement.torch_device, int8=placement.int8, graphs=graphs
     )
     del loaded
     _return_memory()
@@ -150,6 +157,15 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
         target_language_codes=tokenizer.target_language_codes,
     )
     return Checkpoint(model, tokenizer, facts)
+
+
+def _choose_graphs(source: str, settings: LoadOptions, placement: Placement) -> bool:
+    """Whether decode steps are recorded as CUDA graphs; says so where that was asked for."""
+    possible = placement.torch_device.type == "cuda"
+    if settings.cuda_graphs:
+        told = "recorded as CUDA graphs" if possible else f"not recorded as CUDA graphs, it runs on {placement.device}"
+        _log.info("checkpoint %s: decode steps are %s (models.cuda_graphs)", source, told)
+    return settings.cuda_graphs and possible
 
 
 def _return_memory() -> None:

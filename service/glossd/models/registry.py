@@ -19,9 +19,19 @@ class Adapter(Protocol):
     """A class that takes over a loaded ``transformers`` model."""
 
     def from_transformers(
-        self, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device, int8: bool = False
+        self,
+        model: PreTrainedModel,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        int8: bool = False,
+        graphs: bool = False,
     ) -> Seq2SeqModel:
-        """The same model behind our own seam, its weights cast and moved; ``int8`` makes its products integer ones."""
+        """The same model behind our own seam, its weights cast and moved; the other one may be dropped after.
+
+        With ``int8`` every matrix product runs in 8-bit integers; the rest stays in ``dtype``, which must be float32.
+        With ``graphs`` a CUDA device records decode steps as graphs and replays them.
+        """
         ...
 
 

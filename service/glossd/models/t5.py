@@ -19,10 +19,10 @@ from glossd.models.cache import CacheShape, KVCache
 from glossd.models.compute import Compute
 from glossd.models.distance import DistanceBias
 from glossd.models.facts import model_info
+from glossd.models.graphed import StaticCache
 from glossd.models.layers import (
     Activation,
     CrossAttention,
-    DecodeStep,
     LinearMap,
     MakeLinear,
     SelfAttention,
@@ -31,6 +31,7 @@ from glossd.models.layers import (
 )
 from glossd.models.program import CONTEXT, HIDDEN, NORMED, SCORES, WIDE, Distances, Program, ProgramCache, Programs
 from glossd.models.quantized import Int8Matrix
+from glossd.models.step import DecodeStep
 from glossd.native import Kernels
 
 if TYPE_CHECKING:
@@ -123,19 +124,27 @@ class T5Model:
         self._decoder = [_decoder_layer(block.layer, config, compute.make_linear) for block in decoder.block]
         self._encoder_norm = RMSNorm.of(encoder.final_layer_norm)
         self._decoder_norm = RMSNorm.of(decoder.final_layer_norm)
-        self._kernels, self._cache_dtype = compute.kernels, compute.cache_dtype
-        self._head = compute.make_linear(modules.lm_head.weight.detach(), None)
+        self._compute, self._kernels = compute, compute.kernels
+        weight: Tensor = modules.lm_head.weight.detach()
+        self._head, self._choices = compute.make_linear(weight, None), len(weight)
         self._head_scale = config.d_model**-0.5 if self._scales_head(config) else 1.0
         self._gate = config.dense_act_fn
         self._programs = self._list_programs(compute.kernels) if compute.whole and compute.kernels else None
 
     @classmethod
     def from_transformers(
-        cls, model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device, int8: bool = False
+        cls,
+        model: PreTrainedModel,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        int8: bool = False,
+        graphs: bool = False,
     ) -> Self:
-        """As :meth:`glossd.models.bart.BartModel.from_transformers`."""
+        """See :class:`glossd.models.registry.Adapter`."""
         module: Any = model
-        compute = Compute.choose(dtype=dtype, device=device, int8=int8, activation=module.config.dense_act_fn)
+        activation = module.config.dense_act_fn
+        compute = Compute.choose(dtype=dtype, device=device, int8=int8, graphs=graphs, activation=activation)
         return cls(module.to(device=device, dtype=dtype).eval(), compute)
 
     @staticmethod
@@ -148,7 +157,7 @@ class T5Model:
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
         if self._programs is not None:
             return ProgramCache(shape, self._programs)
-        return KVCache(shape, dtype=self._cache_dtype, device=self._target_tokens.device, kernels=self._kernels)
+        return self._compute.new_cache(shape, device=self._target_tokens.device, vocabulary=self._choices)
 
     @torch.inference_mode()
     def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:
@@ -193,18 +202,23 @@ class T5Model:
         """See :class:`glossd.models.base.Seq2SeqModel`."""
         if self._programs is not None:
             return self._programs.decode(token_ids, positions, cache)
-        step = DecodeStep.begin(positions, cache, self._kernels)
+        if isinstance(cache, StaticCache):
+            return cache.decode(self._next_scores, token_ids, positions)
+        return self._next_scores(token_ids, positions, DecodeStep.begin(positions, cache, self._kernels)).float()
+
+    def _next_scores(self, token_ids: Tensor, positions: Tensor, step: DecodeStep) -> Tensor:
+        """All decoder layers over one step: logits (R, V)."""
         keys = torch.arange(step.time, device=positions.device)
         hidden = functional.embedding(token_ids, self._target_tokens)
         bias: Tensor | None = None
         for index, layer in enumerate(self._decoder):
             if layer.bias is not None:
-                bias = _masked(layer.bias.between(positions[:, None], keys), step.mask)
+                bias = _masked(layer.bias.between(positions[:, None], keys), step.seen).contiguous()
             hidden = hidden + layer.attention.over_cache(layer.attention_norm(hidden), step, index, bias)
             hidden = hidden + layer.cross.over_cache(layer.cross_norm(hidden), step, index)
             hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
         hidden = self._decoder_norm(hidden)
-        return self._head(hidden * self._head_scale).float()
+        return self._head(hidden * self._head_scale)
 
     def _list_programs(self, kernels: Kernels) -> Programs:
         """The same as whole programs of the C operators."""

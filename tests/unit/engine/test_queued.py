@@ -15,7 +15,7 @@ from glossd.types import GenerationRequest
 
 from tests.checkpoints import parity_segments
 from tests.conftest import Checkpoints
-from tests.device_road import HostReads, load_for_device
+from tests.device_road import HostReads, Tape, load_for_device
 from tests.parity.reference import params_of
 from tests.unit.engine.toy_model import END, POISON, EchoModel, echo_request
 
@@ -53,9 +53,12 @@ def run_out(runner: Runner) -> list[Finished]:
     return finished
 
 
+@pytest.mark.parametrize("captures", [None, Tape], ids=["plain", "recorded"])
 @pytest.mark.parametrize("family", ["marian", "t5"])
-def test_the_host_reads_from_the_device_once_a_step(family: str, checkpoints: Checkpoints) -> None:
-    model = load_for_device(checkpoints(family))
+def test_the_host_reads_from_the_device_once_a_step(
+    family: str, captures: type[Tape] | None, checkpoints: Checkpoints
+) -> None:
+    model = load_for_device(checkpoints(family), captures=captures)
     forced = {"forced_eos_token_id": model.info.eos_token_ids[0]}
     chance = torch.Generator().manual_seed(5)
     runner = queued(model)

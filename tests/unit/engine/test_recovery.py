@@ -87,6 +87,21 @@ def test_what_needs_too_much_memory_alone_is_refused_and_the_next_call_is_served
     engine.close()
 
 
+def test_a_model_that_says_itself_what_is_wrong_with_its_settings_is_quoted() -> None:
+    engine = Engine(EchoModel(fail_at_step=1, failure=Refused), limits=LIMITS)
+    with pytest.raises(ModelFaultError, match=r"models\.cuda_graphs=false"):
+        engine.submit(echo_request([5, 6, 7])).result(30)
+    assert engine.submit(echo_request([5, 6])).result(30).token_ids == (5, 6, END)
+    engine.close()
+
+
+class Refused(ModelFaultError):
+    """What a capture says that fails."""
+
+    def __init__(self, _: str) -> None:
+        super().__init__("models.cuda_graphs=false runs without")
+
+
 def test_the_encoder_s_failures_are_treated_alike() -> None:
     class Small(EchoModel):
         def encode(self, source_ids: Tensor, lengths: Tensor, slots: Tensor, cache: KVCache) -> None:

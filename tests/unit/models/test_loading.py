@@ -18,6 +18,7 @@ import pytest
 import torch
 from glossd.config import ModelSettings
 from glossd.errors import InvalidInputError, ModelFilesError
+from glossd.models.graphed import StaticCache
 from glossd.models.loading import Checkpoint, LoadSettings, load_checkpoint
 from glossd.models.quantized import int8_is_fast
 from safetensors.torch import load_file, save_file
@@ -191,6 +192,16 @@ def test_the_automatic_choice_on_a_cpu_goes_by_what_int8_gains(
         facts = load_checkpoint(str(directory), settings=LoadSettings(device="cpu")).facts
     assert (facts.dtype, facts.device) == (dtype, "cpu")
     assert f"{dtype} on cpu (auto: " in caplog.text
+
+
+def test_graphs_that_are_asked_for_where_there_are_none_are_said_not_to_be(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ModelSettings(device="cpu", dtype="float32", cuda_graphs=True)
+    with caplog.at_level("INFO"):
+        checkpoint = load_checkpoint(str(directory), settings=settings)
+    assert "decode steps are not recorded as CUDA graphs, it runs on cpu (models.cuda_graphs)" in caplog.text
+    assert not isinstance(checkpoint.model.new_cache(rows=1, sources=1), StaticCache)
 
 
 @pytest.mark.parametrize("family", ["marian", "t5"])
