@@ -19,7 +19,8 @@ def load(system: str, shape: Shape, checkpoint: Path, directory: Path) -> Run:
     return loaders[name](shape, checkpoint, directory, kind or "float32")
 
 
-def _reference_model(checkpoint: Path) -> Any:
+def reference_model(checkpoint: Path) -> Any:
+    """A checkpoint as ``transformers`` loads it, in float32."""
     from transformers import AutoModelForSeq2SeqLM
 
     return AutoModelForSeq2SeqLM.from_pretrained(checkpoint, local_files_only=True, use_safetensors=True).eval()
@@ -29,7 +30,7 @@ def _transformers(shape: Shape, checkpoint: Path, directory: Path, kind: str, ba
     import torch
 
     torch.set_num_threads(1)
-    model = _reference_model(checkpoint)
+    model = reference_model(checkpoint)
     pad = int(model.config.pad_token_id)
     model.generation_config.max_length = None
 
@@ -64,7 +65,7 @@ def _ctranslate2(shape: Shape, checkpoint: Path, directory: Path, kind: str, bat
 
     converted = directory / f"{shape.name}-ct2"
     if not (converted / "model.bin").exists():
-        _convert(checkpoint, converted)
+        convert(checkpoint, converted)
     translator = ctranslate2.Translator(str(converted), compute_type=kind, inter_threads=1, intra_threads=1)
     words = vocabulary(checkpoint)
 
@@ -83,11 +84,11 @@ def _ctranslate2(shape: Shape, checkpoint: Path, directory: Path, kind: str, bat
     return run
 
 
-def _convert(checkpoint: Path, target: Path) -> None:
+def convert(checkpoint: Path, target: Path) -> None:
     """Convert with the peer's own loader for the architecture, over a vocabulary of plain words."""
     from ctranslate2.converters import transformers as converters
 
-    model = _reference_model(checkpoint)
+    model = reference_model(checkpoint)
     for name, value in (("normalize_before", False), ("normalize_embedding", True)):  # transformers 5 dropped them
         if not hasattr(model.config, name):
             setattr(model.config, name, value)
@@ -117,7 +118,7 @@ def open_engine(checkpoint: Path, kind: str, rows: int = 64) -> Any:
     from glossd.models.registry import find_family, load_adapter
 
     torch.set_num_threads(1)
-    reference = _reference_model(checkpoint)
+    reference = reference_model(checkpoint)
     family = find_family(reference.config.model_type, file="config.json")
     dtype = {"bfloat16": torch.bfloat16}.get(kind, torch.float32)
     model = load_adapter(family).from_transformers(

@@ -40,9 +40,12 @@ class DistanceBias:
         return Distances(self.table.float().t().contiguous(), self.reach)
 
     def between(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Bias (..., H, Q, K) between query positions (..., Q) int64 and key positions (K,) int64."""
+        """Bias (..., H, Q, K) between query positions (..., Q) int64 and key positions (K,) int64.
+
+        Contiguous, or a GPU's fused attention would not take it.
+        """
         distances = (keys - queries.unsqueeze(-1)).clamp(-self.reach, self.reach) + self.reach
-        return functional.embedding(distances, self.table).movedim(-1, -3)
+        return functional.embedding(distances, self.table).movedim(-1, -3).contiguous()
 
 
 def bucket_numbers(distances: Tensor, buckets: int, reach: int, *, both_ways: bool) -> Tensor:

@@ -213,7 +213,7 @@ class T5Model:
         bias: Tensor | None = None
         for index, layer in enumerate(self._decoder):
             if layer.bias is not None:
-                bias = _masked(layer.bias.between(positions[:, None], keys), step.seen).contiguous()
+                bias = _masked(layer.bias.between(positions[:, None], keys), step.seen)
             hidden = hidden + layer.attention.over_cache(layer.attention_norm(hidden), step, index, bias)
             hidden = hidden + layer.cross.over_cache(layer.cross_norm(hidden), step, index)
             hidden = hidden + layer.feed_forward(layer.feed_forward_norm(hidden))
