@@ -115,15 +115,14 @@ def open_engine(checkpoint: Path, kind: str, rows: int = 64) -> Any:
     """Our engine over a checkpoint, on one compute thread, with nothing remembered; and its model."""
     import torch
     from glossd.engine.engine import Engine, EngineLimits
-    from glossd.models.registry import find_family, load_adapter
+    from glossd.models.loading import take_over
+    from glossd.models.placement import choose_placement
+    from glossd.models.verify import verify_checkpoint
+    from glossd.models.weights import load_transformers
 
     torch.set_num_threads(1)
-    reference = reference_model(checkpoint)
-    family = find_family(reference.config.model_type, file="config.json")
-    dtype = {"bfloat16": torch.bfloat16}.get(kind, torch.float32)
-    model = load_adapter(family).from_transformers(
-        reference, dtype=dtype, device=torch.device("cpu"), int8=kind == "int8"
-    )
+    verified, placement = verify_checkpoint(checkpoint), choose_placement(kind, "cpu")
+    model = take_over(load_transformers(verified, placement.torch_dtype), verified, placement)
     limits = EngineLimits(rows=rows, sources=rows, batch_tokens=2048, cache_entries=0, threads=1)
     return Engine(model, limits=limits, name="bench"), model
 

@@ -1,4 +1,4 @@
-"""A checkpoint becomes a model, a tokenizer and facts. ``transformers`` loads the weights; they are checked by name.
+"""A checkpoint becomes a model, a tokenizer and facts; its weights come by way of :mod:`glossd.models.weights`.
 
 Importing this module loads no torch; loading a checkpoint does. No code of a checkpoint is run, nothing is unpickled,
 and the network is used only where the settings allow a download.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,34 +20,13 @@ from glossd.models.placement import Placement, choose_placement
 from glossd.models.registry import find_family, load_adapter
 from glossd.models.tokenizer import Tokenizer, TokenizerFacts, load_tokenizer, tokenizer_window
 from glossd.models.verify import VerifiedCheckpoint, verify_checkpoint
+from glossd.models.weights import load_transformers
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
 _log = logging.getLogger(__name__)
 
-# Tensors that may be missing or left over without harm, by model_type: fixed position tables, zero biases that old
-# exports lack, and an unused table of the first T5 releases. Tied weights never reach these lists.
-_POSITIONS = r"model\.(encoder|decoder)\.embed_positions\.weights?"
-_VERSION = r"model\.(encoder|decoder)\.version"
-_HARMLESS_MISSING: Mapping[str, tuple[str, ...]] = {
-    "bart": (r"final_logits_bias",),
-    "mbart": (r"final_logits_bias",),
-    "marian": (_POSITIONS,),
-    "pegasus": (_POSITIONS, r"final_logits_bias"),
-    "m2m_100": (_POSITIONS,),
-}
-_UNUSED_TABLE = r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
-_HARMLESS_UNEXPECTED: Mapping[str, tuple[str, ...]] = {
-    "bart": (_VERSION,),
-    "mbart": (_VERSION,),
-    "marian": (_POSITIONS, _VERSION),
-    "pegasus": (_POSITIONS, _VERSION),
-    "m2m_100": (_POSITIONS, _VERSION),
-    "t5": (_UNUSED_TABLE,),
-    "mt5": (_UNUSED_TABLE,),
-}
 _TASKS: Mapping[str, tuple[str, ...]] = {
     "marian": ("translation",),
     "m2m_100": ("translation",),
@@ -58,7 +35,6 @@ _TASKS: Mapping[str, tuple[str, ...]] = {
 }
 _WIDE_RANGE = ("t5", "mt5", "umt5")
 _EVERY_TASK = ("translation", "summarization")
-_NAMES_SHOWN = 5
 
 
 class LoadOptions(Protocol):
@@ -135,16 +111,10 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
     placement = choose_placement(settings.dtype, settings.device, wide_range=wide_range)
     _log.info("checkpoint %s: %s on %s (%s)", source, placement.dtype, placement.device, placement.reason)
     graphs = _choose_graphs(source, settings, placement)
-    loaded = _load_transformers(verified, placement)
-    _check_finite(verified.directory, loaded)
-    family = find_family(verified.model_type, file=str(verified.directory / "config.json"))
+    loaded = load_transformers(verified, placement.torch_dtype)
     tokenizer = load_tokenizer(verified.directory, loaded.config, _tokenizer_facts(source, verified, loaded))
     _check_vocabulary(verified.directory, loaded, tokenizer)
-    model = load_adapter(family).from_transformers(
-        loaded, dtype=placement.torch_dtype, device=placement.torch_device, int8=placement.int8, graphs=graphs
-    )
-    del loaded
-    _return_memory()
+    model = take_over(loaded, verified, placement, graphs=graphs)
     facts = CheckpointFacts(
         name=source,
         directory=verified.directory,
@@ -168,6 +138,18 @@ def _choose_graphs(source: str, settings: LoadOptions, placement: Placement) -> 
     return settings.cuda_graphs and possible
 
 
+def take_over(
+    loaded: PreTrainedModel, verified: VerifiedCheckpoint, placement: Placement, *, graphs: bool = False
+) -> Seq2SeqModel:
+    """Our own model, placed, with the weights of ``loaded``, which is of no use afterwards."""
+    family = find_family(verified.model_type, file=str(verified.directory / "config.json"))
+    model = load_adapter(family).from_transformers(
+        loaded, dtype=placement.torch_dtype, device=placement.torch_device, int8=placement.int8, graphs=graphs
+    )
+    _return_memory()
+    return model
+
+
 def _return_memory() -> None:
     """Give what was only needed to pack the weights back to the system: the C library keeps it, where it is glibc."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -178,80 +160,6 @@ def _return_memory() -> None:
 def family_tasks(model_type: str) -> tuple[str, ...]:
     """What models of this type may be used for: "translation", "summarization" or both."""
     return _TASKS.get(model_type, _EVERY_TASK)
-
-
-def _load_transformers(verified: VerifiedCheckpoint, placement: Placement) -> PreTrainedModel:
-    """The ``transformers`` model with every weight accounted for."""
-    from transformers import AutoModelForSeq2SeqLM
-
-    try:
-        with _quiet_transformers():
-            model, info = AutoModelForSeq2SeqLM.from_pretrained(
-                str(verified.directory),
-                dtype=placement.torch_dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
-            )
-    except Exception as error:
-        raise ModelFilesError(f"{verified.directory}: transformers does not load it: {error}") from error
-    _check_keys(verified, "missing", info["missing_keys"], _HARMLESS_MISSING)
-    _check_keys(verified, "unexpected", info["unexpected_keys"], _HARMLESS_UNEXPECTED)
-    _check_keys(verified, "of another shape", (str(entry[0]) for entry in info["mismatched_keys"]), {})
-    if info.get("error_msgs"):
-        raise ModelFilesError(f"{verified.directory}: {'; '.join(map(str, info['error_msgs']))}")
-    loaded: PreTrainedModel = model.eval()
-    return loaded
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bar, and no warnings about weights: what is wrong with them is an error here."""
-    from transformers.utils import logging as hub_logging
-
-    verbosity, bar = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
-    hub_logging.set_verbosity_error()
-    hub_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hub_logging.set_verbosity(verbosity)
-        if bar:
-            hub_logging.enable_progress_bar()
-
-
-def _check_keys(
-    verified: VerifiedCheckpoint, fault: str, names: Iterable[str], harmless: Mapping[str, tuple[str, ...]]
-) -> None:
-    """Refuse weights by name, except those known to be harmless for the family."""
-    patterns = harmless.get(verified.model_type, ())
-    faulty = sorted(name for name in names if not any(re.fullmatch(pattern, name) for pattern in patterns))
-    if faulty:
-        more = f" and {len(faulty) - _NAMES_SHOWN} more" if len(faulty) > _NAMES_SHOWN else ""
-        shown = ", ".join(faulty[:_NAMES_SHOWN])
-        raise ModelFilesError(f"{verified.directory}: weights that are {fault}: {shown}{more}")
-
-
-def _check_finite(directory: Path, model: PreTrainedModel) -> None:
-    """Refuse NaN and infinity by tensor name; a bias on the output may be minus infinity, which bans a token."""
-    for name, tensor in _tensors(model):
-        if not tensor.is_floating_point() or _is_finite(tensor):
-            continue
-        if name == "final_logits_bias" and not bool(tensor.isnan().any() or tensor.isposinf().any()):
-            continue
-        raise ModelFilesError(f"{directory}: tensor {name} holds values that are not finite numbers")
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are finite: their sum is, which needs no memory, or each is found to be."""
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
-
-
-def _tensors(model: PreTrainedModel) -> Iterable[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
 
 
 def _tokenizer_facts(source: str, verified: VerifiedCheckpoint, model: PreTrainedModel) -> TokenizerFacts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +33,38 @@ _ITEM_BYTES = {
 }
 
 
-def check_safetensors(file: Path) -> tuple[str, ...]:
-    """Names of the tensors of a whole, consistent file. Raises ``ModelFilesError`` naming the file and the fault."""
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a file: its type by the format's name, and its bytes ``begin`` to ``end`` of the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_safetensors(file: Path) -> tuple[StoredTensor, ...]:
+    """The tensors of a whole, consistent file, in its order. Raises ``ModelFilesError`` with file and fault."""
     size = file.stat().st_size
     header = _read_header(file, size)
     start = 8 + header.pop("__header_bytes__")
     header.pop("__metadata__", None)
     if not header:
         raise ModelFilesError(f"{file}: no tensors")
-    ranges = sorted(_byte_range(file, name, entry) for name, entry in header.items())
-    expected = 0
-    for begin, end in ranges:
-        if begin != expected:
-            raise ModelFilesError(f"{file}: tensor data does not follow on at byte {expected:,}")
-        expected = end
-    if start + expected != size:
-        raise ModelFilesError(f"{file}: {size:,} bytes, but its header speaks of {start + expected:,}: truncated?")
-    return tuple(header)
+    tensors = sorted((_stored(file, name, entry, start) for name, entry in header.items()), key=_range)
+    expected = start
+    for tensor in tensors:
+        if tensor.begin != expected:
+            raise ModelFilesError(f"{file}: tensor data does not follow on at byte {expected - start:,}")
+        expected = tensor.end
+    if expected != size:
+        raise ModelFilesError(f"{file}: {size:,} bytes, but its header speaks of {expected:,}: truncated?")
+    return tuple(tensors)
+
+
+def _range(tensor: StoredTensor) -> tuple[int, int]:
+    return tensor.begin, tensor.end
 
 
 def _read_header(file: Path, size: int) -> dict[str, Any]:
@@ -66,13 +82,15 @@ def _read_header(file: Path, size: int) -> dict[str, Any]:
     return header | {"__header_bytes__": length}
 
 
-def _byte_range(file: Path, name: str, entry: Any) -> tuple[int, int]:
-    """Where a tensor's bytes lie after the header; as many as its dtype and shape ask for."""
+def _stored(file: Path, name: str, entry: Any, start: int) -> StoredTensor:
+    """A tensor whose bytes, which the header counts from ``start``, are as many as its dtype and shape ask for."""
     try:
-        item, shape = _ITEM_BYTES[entry["dtype"]], [int(length) for length in entry["shape"]]
+        item, shape = _ITEM_BYTES[entry["dtype"]], tuple(int(length) for length in entry["shape"])
         begin, end = (int(offset) for offset in entry["data_offsets"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFilesError(f"{file}: tensor {name[:80]!r} is described wrongly: {error!r}") from error
     if min(shape, default=0) < 0 or begin < 0 or end - begin != math.prod(shape) * item:
-        raise ModelFilesError(f"{file}: tensor {name[:80]!r} of shape {shape} does not have {end - begin:,} bytes")
-    return begin, end
+        raise ModelFilesError(
+            f"{file}: tensor {name[:80]!r} of shape {list(shape)} does not have {end - begin:,} bytes"
+        )
+    return StoredTensor(name, entry["dtype"], shape, start + begin, start + end)

@@ -16,7 +16,7 @@ from typing import Any
 
 from glossd.errors import ModelFilesError
 from glossd.models.registry import find_family
-from glossd.models.safetensors_header import check_safetensors
+from glossd.models.safetensors_header import read_safetensors
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -82,7 +82,7 @@ def _verify(path: Path) -> VerifiedCheckpoint:
     if manifest is not None:
         _check_manifest(path, manifest, files)
     for name in weights:
-        check_safetensors(files[name])
+        read_safetensors(files[name])
     sizes = tuple(CheckpointFile(name, file.stat().st_size) for name, file in sorted(files.items()))
     model_type = str(config["model_type"])
     return VerifiedCheckpoint(path, model_type, config, manifest or {}, weights, sizes, manifest is not None)
