@@ -31,6 +31,7 @@ from glossd.models.layers import (
 )
 from glossd.models.program import CONTEXT, HIDDEN, SCORES, WIDE, Program, ProgramCache, Programs
 from glossd.models.step import DecodeStep
+from glossd.models.vocabulary import Table, Vocabulary
 from glossd.native import Kernels
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ class DecoderLayer:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Scaled token embedding (V, E) plus position table (P, E), with an optional norm over the sum."""
+    """Scaled token embedding plus position table (P, E), with an optional norm over the sum."""
 
-    tokens: Tensor
+    tokens: Table
     positions: Tensor
     scale: float
     norm: LayerNorm | None
@@ -87,14 +88,14 @@ class BartModel:
         encoder, decoder = modules.get_encoder(), modules.get_decoder()
         activation = modules.config.activation_function
         self._compute, self._kernels = compute, compute.kernels
-        self._source_embedding = self._embedding(encoder, modules.config)
-        self._target_embedding = self._embedding(decoder, modules.config)
+        vocabulary = Vocabulary.of(modules, compute.make_table, compute.make_linear, _head_bias(modules))
+        self._source_embedding = self._embedding(encoder, modules.config, vocabulary.source)
+        self._target_embedding = self._embedding(decoder, modules.config, vocabulary.target)
+        self._head, self._choices = vocabulary.head, vocabulary.choices
         self._encoder = [_encoder_layer(layer, compute.make_linear, activation) for layer in encoder.layers]
         self._decoder = [_decoder_layer(layer, compute.make_linear, activation) for layer in decoder.layers]
         self._encoder_norm = _optional_norm(encoder, "layer_norm")
         self._decoder_norm = _optional_norm(decoder, "layer_norm")
-        weight, bias = _head(modules)
-        self._head, self._choices = compute.make_linear(weight, bias), len(weight)
         self._programs = self._list_programs(compute.kernels) if compute.whole and compute.kernels else None
 
     @classmethod
@@ -118,7 +119,7 @@ class BartModel:
         shape = CacheShape(self.info.layers, self.info.heads, self.info.head_width, rows, sources)
         if self._programs is not None:
             return ProgramCache(shape, self._programs)
-        device = self._target_embedding.tokens.device
+        device = self._target_embedding.positions.device
         return self._compute.new_cache(shape, device=device, vocabulary=self._choices)
 
     @torch.inference_mode()
@@ -194,7 +195,7 @@ class BartModel:
 
     def _embed(self, embedding: Embedding, token_ids: Tensor, positions: Tensor) -> Tensor:
         """Token plus position embedding; ``positions`` broadcasts to ``token_ids``."""
-        hidden = functional.embedding(token_ids, embedding.tokens) * embedding.scale
+        hidden = embedding.tokens(token_ids) * embedding.scale
         hidden = hidden + functional.embedding(self._position_rows(token_ids, positions), embedding.positions)
         return hidden if embedding.norm is None else embedding.norm(hidden)
 
@@ -202,12 +203,11 @@ class BartModel:
         """Which rows of the position table are read."""
         return positions + self.position_offset
 
-    def _embedding(self, stack: Any, config: Any) -> Embedding:
+    def _embedding(self, stack: Any, config: Any, tokens: Table) -> Embedding:
         scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
         positions = stack.embed_positions
         table = positions.weights if hasattr(positions, "weights") else positions.weight
-        weight = stack.embed_tokens.weight.detach()
-        return Embedding(weight, table.detach().to(weight), scale, _optional_norm(stack, "layernorm_embedding"))
+        return Embedding(tokens, table.detach(), scale, _optional_norm(stack, "layernorm_embedding"))
 
     def _list_programs(self, kernels: Kernels) -> Programs:
         """The same as whole programs of the C operators."""
@@ -328,20 +328,19 @@ def _self_attention(attention: Any, make: MakeLinear) -> SelfAttention:
     return SelfAttention(qkv, fuse(make, attention.out_proj), heads=attention.num_heads)
 
 
-def _head(modules: Any) -> tuple[Tensor, Tensor | None]:
-    """Weight (V, E) and bias (V,) of the output projection, without a tail that the bias rules out.
+def _head_bias(modules: Any) -> Tensor | None:
+    """The bias of the output projection, without a tail that it rules out.
 
     A joint vocabulary with the target's pieces first bars the source's by a bias of -1e4: their probability is 0
     in float32, so the projection may end before them.
     """
-    weight: Tensor = modules.lm_head.weight.detach()
     biases = getattr(modules, "final_logits_bias", None)
     if biases is None:
-        return weight, None
+        return None
     bias: Tensor = biases.detach()[0]
     open_to_choice = (bias > _BARRED).nonzero()
     count = int(open_to_choice[-1]) + 1 if len(open_to_choice) else len(bias)
-    return weight[:count], bias[:count]
+    return bias[:count]
 
 
 def _optional_norm(stack: Any, name: str) -> LayerNorm | None:

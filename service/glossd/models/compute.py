@@ -1,4 +1,4 @@
-"""How a model computes: which linear maps it is built from, and what runs in the C operators."""
+"""How a model computes: which linear maps and token tables it is built from, and what runs in the C operators."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from glossd.models.capture import Capture, CudaCapture
 from glossd.models.graphed import StaticCache
 from glossd.models.layers import Linear, MakeLinear
 from glossd.models.quantized import Int8Linear, Int8Matrix
+from glossd.models.vocabulary import Int8Table, MakeTable, PlainTable
 from glossd.native import ACTIVATIONS, Kernels, load_kernels
 
 
@@ -26,6 +27,7 @@ class Compute:
     """
 
     make_linear: MakeLinear
+    make_table: MakeTable
     kernels: Kernels | None
     whole: bool
     cache_dtype: torch.dtype
@@ -49,10 +51,11 @@ class Compute:
         kernels = load_kernels() if device.type == "cpu" and dtype == torch.float32 else None
         if not int8:
             captures = partial(CudaCapture, device) if graphs and device.type == "cuda" else None
-            return cls(Linear.of, kernels, False, dtype, captures)
+            return cls(Linear.of, partial(PlainTable, make=Linear.of), kernels, False, dtype, captures)
         if kernels is None or not kernels.level or activation not in ACTIVATIONS:
-            return cls(Int8Linear.of, kernels, False, dtype)
-        return cls(partial(Int8Matrix.of, kernels=kernels), kernels, True, torch.bfloat16)
+            return cls(Int8Linear.of, partial(PlainTable, make=Int8Linear.of), kernels, False, dtype)
+        make_linear, make_table = partial(Int8Matrix.of, kernels=kernels), partial(Int8Table.of, kernels=kernels)
+        return cls(make_linear, make_table, kernels, True, torch.bfloat16)
 
     def new_cache(self, shape: CacheShape, *, device: torch.device, vocabulary: int) -> KVCache:
         """An empty cache for steps that are not whole calls of the C operators; ``vocabulary``: logits a row."""

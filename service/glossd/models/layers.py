@@ -5,7 +5,7 @@ Weights are plain tensors taken from a ``transformers`` model; nothing here is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -17,6 +17,8 @@ from glossd.models.step import DecodeStep
 from glossd.native import Kernels
 
 Activation = Callable[[Tensor], Tensor]
+Weight = Tensor | Sequence[Tensor]
+"""A weight (out, in), or several of the same inputs whose outputs stand side by side."""
 
 
 class LinearMap(Protocol):
@@ -42,9 +44,10 @@ class Linear:
     integer: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, activation: str = "") -> Linear:
+    def of(cls, weight: Weight, bias: Tensor | None, activation: str = "") -> Linear:
         """A map, and what follows it, by the activation's name in model configurations."""
-        return cls(weight, bias, named_activation(activation))
+        whole = weight if isinstance(weight, Tensor) else torch.cat(list(weight))
+        return cls(whole, bias, named_activation(activation))
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """See :class:`LinearMap`."""
@@ -55,9 +58,15 @@ class Linear:
 class MakeLinear(Protocol):
     """Turns a weight (out, in), a bias (out,) and an activation's name into a map."""
 
-    def __call__(self, weight: Tensor, bias: Tensor | None, activation: str = "") -> LinearMap:
+    def __call__(self, weight: Weight, bias: Tensor | None, activation: str = "") -> LinearMap:
         """Make the map."""
         ...
+
+
+def weight_shape(weight: Weight) -> tuple[int, int]:
+    """Outputs and inputs."""
+    parts = [weight] if isinstance(weight, Tensor) else weight
+    return sum(len(part) for part in parts), parts[0].shape[1]
 
 
 def named_activation(name: str) -> Activation | None:
@@ -77,12 +86,17 @@ def fuse(make: MakeLinear, *parts: nn.Linear, activation: str = "") -> LinearMap
     """
     weights = [part.weight.detach() for part in parts]
     biases = [part.bias.detach() for part in parts if part.bias is not None]
-    fused = make(
-        weights[0] if len(weights) == 1 else torch.cat(weights), torch.cat(biases) if biases else None, activation
-    )
-    for part in parts:
-        part.weight.data = part.weight.new_empty(0)
+    fused = make(weights[0] if len(weights) == 1 else weights, torch.cat(biases) if biases else None, activation)
+    empty(*parts)
     return fused
+
+
+def empty(*parts: nn.Module) -> None:
+    """Let go of the parts' weights, which have been taken over: what keeps none of them frees their memory."""
+    for part in parts:
+        weight = part.weight
+        assert isinstance(weight, Tensor)
+        weight.data = weight.new_empty(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from torch import Tensor
 from glossd.models.cache import CacheShape, KVCache
 from glossd.models.layers import LinearMap
 from glossd.models.quantized import Int8Matrix
+from glossd.models.vocabulary import Int8Table, Table
 from glossd.native import ACTIVATIONS, Kernels, Operation, Run
 
 HIDDEN, NORMED, WIDE, CONTEXT, SCORES = range(5)
 """The buffers, by what is in them; each holds one row for each row of the run."""
 
-_EMBED, _LINEAR, _FEED, _NORM, _ADD, _ATTEND_SELF, _ATTEND_CROSS, _ATTEND_BATCH, _REMEMBER = range(9)
+_PLACE, _EMBED, _LINEAR, _FEED, _NORM, _ADD, _ATTEND_SELF, _ATTEND_CROSS, _ATTEND_BATCH, _REMEMBER = range(10)
 _FEED_ROWS = 64
 _GROUP_TOKENS = 512
 _FLOAT = 4
@@ -62,13 +63,16 @@ class Program:
         self._scratch = 0
         self._batch_width = 0
 
-    def embed(self, tokens: Tensor, positions: Tensor | None, *, scale: float, offset: int = 0, own: int = -1) -> None:
-        """HIDDEN from ``tokens`` (V, E) times ``scale`` and ``positions`` (P, E) from row ``offset`` on.
+    def embed(self, tokens: Table, positions: Tensor | None, *, scale: float, offset: int = 0, own: int = -1) -> None:
+        """HIDDEN from ``tokens`` times ``scale`` and ``positions`` (P, E) from row ``offset`` on.
 
         The token ``own`` stands at the row of its own number.
         """
-        tables = (tokens, positions)
-        self._add("embedding", _EMBED, 0, HIDDEN, tokens.shape[1], extra=offset, layer=own, tensors=tables, value=scale)
+        assert isinstance(tokens, Int8Table)
+        width = tokens.matrix.matrix.inputs
+        self._add("embedding", _PLACE, 0, HIDDEN, width, extra=offset, layer=own, tensors=(None, positions))
+        for part in (tokens.matrix, tokens.rest):
+            self._add("embedding", _EMBED, HIDDEN, HIDDEN, width, matrices=(part, None), value=scale)
 
     def linear(self, origin: int, target: int, linear: LinearMap, *, part: str = "projection") -> None:
         """``target`` from ``origin`` by a map."""

@@ -8,32 +8,39 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from glossd.models.layers import Activation, named_activation
+from glossd.models.layers import Activation, Weight, named_activation, weight_shape
 from glossd.native import ACTIVATIONS, Kernels, Matrix
 
 _LEVELS = 127
 _SMALLEST = 1e-12
 _BLOCK, _DEEP = 32, 64
-_AT_ONCE = 2048
+_AT_ONCE = 1 << 17
 _TRIALS, _TRIAL_ROWS, _TRIAL_WEIGHT = 7, 64, (1024, 512)
 
+_Sizes = tuple[int, int, int, int]
 
-def round_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """``weight`` (out, in) at the nearest of 255 levels of each output's own largest value, and the scales (out,)."""
-    rounded, scales = torch.empty(weight.shape, dtype=torch.int8), torch.empty(len(weight))
-    for start in range(0, len(weight), _AT_ONCE):  # a few rows at a time: a vocabulary's matrix is large
-        rows = weight[start : start + _AT_ONCE].float()
-        steps = (rows.abs().amax(1) / _LEVELS).clamp_min_(_SMALLEST)
-        scales[start : start + len(rows)] = steps
-        rounded[start : start + len(rows)] = (rows / steps[:, None]).round_()
-    return rounded, scales
+
+def pieces(weight: Weight) -> Iterator[Tensor]:
+    """``weight`` (out, in) in float32, some outputs at a time, in order.
+
+    A whole matrix's passing copies would be more memory than what becomes of it.
+    """
+    for part in [weight] if isinstance(weight, Tensor) else weight:
+        for rows in part.split(max(1, _AT_ONCE // part.shape[1])):
+            yield rows.float()
+
+
+def round_weight(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """``rows`` (out, in) at the nearest of 255 levels of each output's own largest value, and the scales (out,)."""
+    steps = (rows.abs().amax(1) / _LEVELS).clamp_min_(_SMALLEST)
+    return (rows / steps[:, None]).round_().to(torch.int8), steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +61,73 @@ class Int8Matrix:
 
     @classmethod
     def of(
-        cls, weight: Tensor, bias: Tensor | None, activation: str = "", *, kernels: Kernels, level: int = 0
+        cls, weight: Weight, bias: Tensor | None, activation: str = "", *, kernels: Kernels, level: int = 0
     ) -> Int8Matrix:
         """Round and pack ``weight`` (out, in), for instructions ``level`` (0: the best that the processor has)."""
-        rounded, scales = round_weight(weight)
-        outputs, inputs = rounded.shape
-        wide, deep = _up(outputs, _BLOCK), _up(inputs, _DEEP)
-        panels = torch.zeros(wide * deep, dtype=torch.int8)
-        kernels.pack(rounded.data_ptr(), panels.data_ptr(), outputs, inputs)
-        offsets = torch.zeros(wide, dtype=torch.int32)
-        offsets[:outputs] = torch.cat([128 * part.sum(1, dtype=torch.int32) for part in rounded.split(_AT_ONCE)])
-        scales = torch.nn.functional.pad(scales, (0, wide - outputs))
-        padded = torch.zeros(wide) if bias is None else torch.nn.functional.pad(bias.float(), (0, wide - outputs))
-        sizes = (inputs, outputs, ACTIVATIONS[activation], level or kernels.level)
-        return cls(_matrix(panels, scales, padded, offsets, sizes), panels, scales, padded, offsets, kernels)
+        shape, level = weight_shape(weight), level or kernels.level
+        return cls._pack(pieces(weight), shape, bias, ACTIVATIONS[activation], kernels=kernels, level=level)
+
+    def remainder(self, weight: Weight) -> Int8Matrix:
+        """What the rounding took from ``weight`` (out, in), as a map without bias: both together have 15 bits of it."""
+        return self._pack(
+            self._lost(weight), weight_shape(weight), None, 0, kernels=self.kernels, level=self.matrix.level
+        )
+
+    def _lost(self, weight: Weight) -> Iterator[Tensor]:
+        first = 0
+        for rows in pieces(weight):
+            yield rows - self.rows(torch.arange(first, first + len(rows)))
+            first += len(rows)
+
+    @classmethod
+    def _pack(
+        cls,
+        parts: Iterable[Tensor],
+        shape: tuple[int, int],
+        bias: Tensor | None,
+        activation: int,
+        *,
+        kernels: Kernels,
+        level: int,
+    ) -> Int8Matrix:
+        outputs, inputs = shape
+        wide = _up(outputs, _BLOCK)
+        panels = torch.zeros(wide * _up(inputs, _DEEP), dtype=torch.int8)
+        scales, offsets = torch.zeros(wide), torch.zeros(wide, dtype=torch.int32)
+        first = 0
+        for rounded, steps in map(round_weight, parts):
+            last = first + len(rounded)
+            kernels.pack(rounded.data_ptr(), panels.data_ptr(), first, len(rounded), inputs)
+            scales[first:last], offsets[first:last] = steps, 128 * rounded.sum(1, dtype=torch.int32)
+            first = last
+        sizes = (inputs, outputs, activation, level)
+        return cls._over(panels, scales, _padded(bias, outputs), offsets, kernels, sizes)
+
+    @classmethod
+    def _over(
+        cls, panels: Tensor, scales: Tensor, bias: Tensor, offsets: Tensor, kernels: Kernels, sizes: _Sizes
+    ) -> Int8Matrix:
+        matrix = Matrix(panels.data_ptr(), scales.data_ptr(), bias.data_ptr(), offsets.data_ptr(), *sizes)
+        return cls(matrix, panels, scales, bias, offsets, kernels)
 
     def times(self, factor: float) -> Int8Matrix:
         """The map of ``factor`` times the input, for a map without bias; shares the weight."""
-        scales = self.scales * factor
-        sizes = (self.matrix.inputs, self.matrix.outputs, self.matrix.activation, self.matrix.level)
-        matrix = _matrix(self.panels, scales, self.bias, self.offsets, sizes)
-        return Int8Matrix(matrix, self.panels, scales, self.bias, self.offsets, self.kernels)
+        return self._over(self.panels, self.scales * factor, self.bias, self.offsets, self.kernels, self._sizes())
+
+    def first(self, outputs: int, bias: Tensor | None) -> Int8Matrix:
+        """The map to the first ``outputs`` alone, with another ``bias`` (outputs,); shares the weight."""
+        padded, sizes = _padded(bias, outputs), self._sizes(outputs)
+        return self._over(self.panels, self.scales, padded, self.offsets, self.kernels, sizes)
+
+    def _sizes(self, outputs: int = 0) -> _Sizes:
+        matrix = self.matrix
+        return matrix.inputs, outputs or matrix.outputs, matrix.activation, matrix.level
+
+    def rows(self, outputs: Tensor) -> Tensor:
+        """The weights (..., in) float32 of ``outputs`` (...) int64, as they were rounded."""
+        cells = self.panels.view(-1, _up(self.matrix.inputs, _DEEP) // _DEEP, 16, 16, 4)
+        levels = cells[outputs // 16, :, :, outputs % 16].flatten(-3)[..., : self.matrix.inputs]
+        return levels * self.scales[outputs].unsqueeze(-1)
 
     @property
     def address(self) -> int:
@@ -90,8 +143,10 @@ class Int8Matrix:
         return output.view(*hidden.shape[:-1], -1)
 
 
-def _matrix(panels: Tensor, scales: Tensor, bias: Tensor, offsets: Tensor, sizes: tuple[int, int, int, int]) -> Matrix:
-    return Matrix(panels.data_ptr(), scales.data_ptr(), bias.data_ptr(), offsets.data_ptr(), *sizes)
+def _padded(bias: Tensor | None, outputs: int) -> Tensor:
+    """``bias`` (outputs,) or zeros, to whole blocks."""
+    wide = _up(outputs, _BLOCK)
+    return torch.zeros(wide) if bias is None else torch.nn.functional.pad(bias.float(), (0, wide - outputs))
 
 
 def _up(count: int, grain: int) -> int:
@@ -114,9 +169,9 @@ class Int8Linear:
     integer: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, activation: str = "") -> Int8Linear:
+    def of(cls, weight: Weight, bias: Tensor | None, activation: str = "") -> Int8Linear:
         """Round and pack ``weight`` (out, in)."""
-        rounded, scales = round_weight(weight)
+        rounded, scales = (torch.cat(parts) for parts in zip(*map(round_weight, pieces(weight)), strict=True))
         packed = torch.ops.onednn.qlinear_prepack(rounded, None)
         offsets = torch.zeros(len(scales), dtype=torch.int64)
         bias = None if bias is None else bias.float().contiguous()

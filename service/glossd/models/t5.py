@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from glossd.models.alignment import over_past, over_source
 from glossd.models.cache import CacheShape, KVCache
@@ -32,6 +31,7 @@ from glossd.models.layers import (
 from glossd.models.program import CONTEXT, HIDDEN, NORMED, SCORES, WIDE, Distances, Program, ProgramCache, Programs
 from glossd.models.quantized import Int8Matrix
 from glossd.models.step import DecodeStep
+from glossd.models.vocabulary import Vocabulary
 from glossd.native import Kernels
 
 if TYPE_CHECKING:
@@ -118,15 +118,14 @@ class T5Model:
         self.info = model_info(model, self.family)
         modules: Any = model
         encoder, decoder, config = modules.get_encoder(), modules.get_decoder(), modules.config
-        self._source_tokens: Tensor = encoder.embed_tokens.weight.detach()
-        self._target_tokens: Tensor = decoder.embed_tokens.weight.detach()
+        vocabulary = Vocabulary.of(modules, compute.make_table, compute.make_linear)
+        self._source_tokens, self._target_tokens = vocabulary.source, vocabulary.target
+        self._head, self._choices = vocabulary.head, vocabulary.choices
         self._encoder = [_encoder_layer(block.layer, config, compute.make_linear) for block in encoder.block]
         self._decoder = [_decoder_layer(block.layer, config, compute.make_linear) for block in decoder.block]
         self._encoder_norm = RMSNorm.of(encoder.final_layer_norm)
         self._decoder_norm = RMSNorm.of(decoder.final_layer_norm)
         self._compute, self._kernels = compute, compute.kernels
-        weight: Tensor = modules.lm_head.weight.detach()
-        self._head, self._choices = compute.make_linear(weight, None), len(weight)
         self._head_scale = config.d_model**-0.5 if self._scales_head(config) else 1.0
         self._gate = config.dense_act_fn
         self._programs = self._list_programs(compute.kernels) if compute.whole and compute.kernels else None
@@ -172,7 +171,7 @@ class T5Model:
     def _encoded(self, source_ids: Tensor, mask: Tensor | None) -> Tensor:
         """The encoder's output (B, L, E)."""
         positions = torch.arange(source_ids.shape[1], device=source_ids.device)
-        hidden = functional.embedding(source_ids, self._source_tokens)
+        hidden = self._source_tokens(source_ids)
         bias: Tensor | None = None
         for layer in self._encoder:
             if layer.bias is not None:
@@ -186,7 +185,7 @@ class T5Model:
         """See :class:`glossd.models.alignment.AligningModel`."""
         encoded = self._encoded(source_ids, None)
         positions = torch.arange(token_ids.shape[1], device=encoded.device)
-        hidden = functional.embedding(token_ids, self._target_tokens)
+        hidden = self._target_tokens(token_ids)
         bias: Tensor | None = None
         seen: list[Tensor] = []
         for layer in self._decoder:
@@ -209,7 +208,7 @@ class T5Model:
     def _next_scores(self, token_ids: Tensor, positions: Tensor, step: DecodeStep) -> Tensor:
         """All decoder layers over one step: logits (R, V)."""
         keys = torch.arange(step.time, device=positions.device)
-        hidden = functional.embedding(token_ids, self._target_tokens)
+        hidden = self._target_tokens(token_ids)
         bias: Tensor | None = None
         for index, layer in enumerate(self._decoder):
             if layer.bias is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-INTERFACE = 2
+INTERFACE = 3
 """Raised with ``GLOSSD_INTERFACE`` in ``common.h`` whenever a signature or a structure changes."""
 
 _POINTER = ctypes.c_void_p
@@ -28,7 +28,7 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "add_norm": (*[_POINTER] * 4, _FLOAT, _POINTER, _POINTER, _SIZE, _SIZE),
     "peak": (*[_POINTER] * 5, _SIZE, _SIZE),
     "top": (*[_POINTER] * 4, *[_SIZE] * 3),
-    "pack": (_POINTER, _POINTER, _SIZE, _SIZE),
+    "pack": (_POINTER, _POINTER, *[_SIZE] * 3),
     "multiply": (_POINTER, _POINTER, _POINTER, _SIZE, _POINTER),
     "run": (_POINTER,),
 }

@@ -9,16 +9,18 @@
 
 enum { TILE = 16, DEEP = 64, CELL = TILE * DEEP, BLOCK = 32 };
 
-/* weight (out, in) int8 into cells of 16 outputs by 64 inputs, four inputs of one output side by side: the layout that
- * both instruction sets want. panels: (out to 32, in to 64) bytes, zero at first. */
-void glossd_pack(const int8_t *weight, int8_t *panels, int64_t out, int64_t in)
+/* weight (count, in) int8, the outputs from `first` on, into cells of 16 outputs by 64 inputs, four inputs of one output
+ * side by side: the layout that both instruction sets want. panels: (out to 32, in to 64) bytes, zero at first. */
+void glossd_pack(const int8_t *weight, int8_t *panels, int64_t first, int64_t count, int64_t in)
 {
     const int64_t deep = (in + DEEP - 1) / DEEP;
-    for (int64_t n = 0; n < out; n++)
+    for (int64_t n = 0; n < count; n++) {
+        const int64_t output = first + n;
         for (int64_t k = 0; k < in; k++) {
-            int8_t *cell = panels + ((n / TILE) * deep + k / DEEP) * CELL;
-            cell[(k % DEEP) / 4 * 64 + (n % TILE) * 4 + k % 4] = weight[n * in + k];
+            int8_t *cell = panels + ((output / TILE) * deep + k / DEEP) * CELL;
+            cell[(k % DEEP) / 4 * 64 + (output % TILE) * 4 + k % 4] = weight[n * in + k];
         }
+    }
 }
 
 /* How many rows are rounded at a time: few enough to stay in cache. */
@@ -106,6 +108,25 @@ VECTOR void glossd_activate(float *values, int64_t count, int64_t activation)
             : activation == ACTIVATION_GELU  ? activated(x, ACTIVATION_GELU)
                                              : activated(x, ACTIVATION_GELU_TANH);
         _mm512_mask_storeu_ps(values + i, seen, x);
+    }
+}
+
+/* The weights of one output are 16 times four in each cell, 64 bytes apart. */
+VECTOR void glossd_add_weights(const Matrix *matrix, int64_t output, float scale, float *sums)
+{
+    const int64_t deep = (matrix->in + DEEP - 1) / DEEP;
+    const int8_t *cell = matrix->panels + output / TILE * deep * CELL + output % TILE * 4;
+    const __m512 step = _mm512_set1_ps(matrix->scales[output] * scale);
+    const __m512i places = _mm512_setr_epi32(0, 64, 128, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960);
+    for (int64_t i = 0; i < matrix->in; i += DEEP, cell += CELL) {
+        int8_t part[DEEP];
+        _mm512_storeu_si512(part, _mm512_i32gather_epi32(places, cell, 1));
+        for (int64_t j = 0; j < DEEP && i + j < matrix->in; j += 16) {
+            const __m512i levels = _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(part + j)));
+            const __mmask16 seen = lanes(matrix->in - i - j);
+            const __m512 sum = _mm512_maskz_loadu_ps(seen, sums + i + j);
+            _mm512_mask_storeu_ps(sums + i + j, seen, _mm512_fmadd_ps(_mm512_cvtepi32_ps(levels), step, sum));
+        }
     }
 }
 

@@ -21,6 +21,9 @@ typedef struct {
 void glossd_multiply(const Matrix *matrix, const float *rows, float *output, int64_t count, void *scratch);
 int64_t glossd_scratch(int64_t in);
 
+/* sums (in) += `scale` times the weights of one output, as they were rounded. */
+void glossd_add_weights(const Matrix *matrix, int64_t output, float scale, float *sums);
+
 /* values (count) = activation(values) in place. */
 void glossd_activate(float *values, int64_t count, int64_t activation);
 

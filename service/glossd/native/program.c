@@ -13,12 +13,12 @@
 
 #include <time.h>
 
-enum { EMBED, LINEAR, FEED, NORM, ADD, ATTEND_SELF, ATTEND_CROSS, ATTEND_BATCH, REMEMBER, BUFFERS = 8, FEED_ROWS = 64 };
+enum { PLACE, EMBED, LINEAR, FEED, NORM, ADD, ATTEND_SELF, ATTEND_CROSS, ATTEND_BATCH, REMEMBER, BUFFERS = 8, FEED_ROWS = 64 };
 
 /* `input`, `output` and `extra` number buffers where nothing else is said; `width` is that of the output.
  *
- * EMBED: first (vocabulary, width) times `value`, plus second (positions, width) unless NULL, from row `extra` on; a token
- *   that is `layer` stands at the row of its own number instead.
+ * PLACE: second (positions, width) from row `extra` on, zeros where that is NULL; a token that is `layer` stands at the row
+ *   of its own number.   EMBED: what is there, plus `value` times the token's weights in Matrix first (width, vocabulary).
  * LINEAR: first is a Matrix.   FEED: Matrix first, then Matrix second; with `extra` >= 0 the former gives a gate and what
  *   is multiplied with it, and `extra` is the gate's activation.
  * NORM: of input plus buffer `extra` (-1: nothing), weight first, bias second (NULL: the root of the mean square), epsilon
@@ -63,20 +63,24 @@ static Store cross_store(const Run *run, int64_t layer)
     return store;
 }
 
-VECTOR static void embed(const Operation *op, const Run *run)
+static void place(const Operation *op, const Run *run)
 {
-    const float scale = (float)op->value, *table = op->first, *places = op->second;
+    const float *places = op->second;
+    const size_t size = op->width * sizeof(float);
     for (int64_t r = 0; r < run->rows; r++) {
-        const int64_t token = run->tokens[r], place = token == op->layer ? token : run->positions[r] + op->extra;
-        const float *row = table + token * op->width, *offset = places + place * op->width;
+        const int64_t token = run->tokens[r], number = token == op->layer ? token : run->positions[r] + op->extra;
         float *out = run->buffers[op->output] + r * op->width;
         if (places)
-            for (int64_t i = 0; i < op->width; i++)
-                out[i] = row[i] * scale + offset[i];
+            memcpy(out, places + number * op->width, size);
         else
-            for (int64_t i = 0; i < op->width; i++)
-                out[i] = row[i] * scale;
+            memset(out, 0, size);
     }
+}
+
+static void embed(const Operation *op, const Run *run)
+{
+    for (int64_t r = 0; r < run->rows; r++)
+        glossd_add_weights(op->first, run->tokens[r], (float)op->value, run->buffers[op->output] + r * op->width);
 }
 
 VECTOR static void norm(const Operation *op, const Run *run)
@@ -185,6 +189,7 @@ static void remember(const Operation *op, const Run *run)
 static void execute(const Operation *op, const Run *run)
 {
     switch (op->code) {
+    case PLACE: place(op, run); break;
     case EMBED: embed(op, run); break;
     case LINEAR:
         glossd_multiply(op->first, run->buffers[op->input], run->buffers[op->output], run->rows, run->scratch);
