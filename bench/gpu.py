@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,6 @@ def _glossd(plan: Plan, checkpoint: Path, opened: ExitStack, *, graphs: bool) ->
     import torch
     from glossd.engine.engine import Engine, EngineLimits
     from glossd.models.compute import Compute
-    from glossd.models.layers import Linear
     from glossd.models.registry import find_family, load_adapter
     from glossd.types import GenerationParams, GenerationRequest
 
@@ -85,7 +84,8 @@ def _glossd(plan: Plan, checkpoint: Path, opened: ExitStack, *, graphs: bool) ->
     reference = reference_model(checkpoint)
     adapter: Any = load_adapter(find_family(reference.config.model_type, file="config.json"))
     if graphs and device.type == "cpu":
-        model = adapter(reference.to(dtype), Compute(Linear.of, None, False, dtype, Again))
+        compute = replace(Compute.choose(dtype=dtype, device=device), kernels=None, captures=Again)
+        model = adapter(reference.to(dtype), compute)
     else:
         model = adapter.from_transformers(reference, dtype=dtype, device=device, graphs=graphs)
     limits = EngineLimits(rows=plan.rows, sources=plan.rows, batch_tokens=plan.batch_tokens, cache_entries=0)

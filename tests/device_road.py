@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import torch
 from glossd.models.base import Seq2SeqModel
 from glossd.models.capture import Work
 from glossd.models.compute import Compute
-from glossd.models.layers import Linear
 from glossd.models.registry import find_family, load_adapter
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -31,7 +31,8 @@ def load_for_device(directory: Path, **compute: Any) -> Seq2SeqModel:
 
     reference: Any = AutoModelForSeq2SeqLM.from_pretrained(directory, local_files_only=True).eval()
     adapter: Any = load_adapter(find_family(reference.config.model_type, file="config.json"))
-    model: Seq2SeqModel = adapter(reference, Compute(Linear.of, None, False, torch.float32, **compute))
+    plain = Compute.choose(dtype=torch.float32, device=torch.device("cpu"))
+    model: Seq2SeqModel = adapter(reference, replace(plain, kernels=None, **compute))
     return model
 
 
