@@ -82,9 +82,9 @@ async def connected(endpoint: str) -> AsyncIterator[tuple[asyncio.StreamReader, 
 
 
 async def _connect(host: str, port: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Tries again for a moment: a server that takes its port up again does not listen meanwhile."""
+    """Tries again for a moment: a server that takes its port up again refuses or resets meanwhile."""
     for _ in range(100):
-        with contextlib.suppress(ConnectionRefusedError):
+        with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
             return await asyncio.open_connection(host, int(port))
         await asyncio.sleep(0.05)
     raise ConnectionRefusedError(f"nobody listens at {host}:{port}")

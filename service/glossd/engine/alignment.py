@@ -70,7 +70,7 @@ class AlignmentQueue:
                 future.set_exception(error)
 
     def fail(self, error: GlossdError) -> None:
-        """Nobody will align what still waits. Called with the lock held."""
+        """Nobody will align what still waits. Called once nothing more is taken, and without the lock."""
         while self._waiting:
             _, future = self._waiting.popleft()
             if future.set_running_or_notify_cancel():

@@ -18,10 +18,9 @@ from typing import Any, Protocol
 
 from glossd.engine.engine import EngineLimits
 from glossd.engine.intake import Intake
-from glossd.engine.sequence import Sequence
+from glossd.engine.sequence import Sequence, tell_late
 from glossd.engine.waiting import Room, WaitingQueue
 from glossd.errors import (
-    DeadlineError,
     DrainingError,
     EngineDeadError,
     InvalidInputError,
@@ -161,41 +160,37 @@ class Ct2Generator:
 
     def _collect(self) -> bool:
         """Take the next batch out of what waits, or wait for some; false when closed and nothing is left."""
-        with self._lock:
-            self._running = []
-            while not self._running:
+        while True:
+            with self._lock:
+                self._running = []
                 while not len(self._waiting):
                     if self._closing:
                         return False
                     self._lock.wait()
                 now_ns = time.monotonic_ns()
-                self._sweep(now_ns)
+                gone = self._sweep(now_ns)
                 room = Room(self._limits.rows * self._workers, self._limits.sources * self._workers, self._tokens())
                 taken = self._waiting.take(room, now_ns=now_ns)
                 self._intake.taken(sum(sequence.length for sequence in taken), now_ns)
-                self._running = [sequence for sequence in taken if self._is_wanted(sequence, now_ns)]
+                for sequence in taken:
+                    (gone if sequence.is_unwanted(now_ns) else self._running).append(sequence)
                 for sequence in self._running:
                     sequence.admitted_ns = now_ns
-        return True
+            tell_late(sequence for sequence in gone if not sequence.is_cancelled())
+            if self._running:
+                return True
 
     def _tokens(self) -> int:
         return self._limits.batch_tokens * self._workers
 
-    def _sweep(self, now_ns: int) -> None:
+    def _sweep(self, now_ns: int) -> list[Sequence]:
         """Take out what is cancelled or too late; the next sweep waits fifty times as long as this one took."""
         if now_ns < self._sweep_due_ns:
-            return
-        self._waiting.remove(lambda sequence: not self._is_wanted(sequence, now_ns))
+            return []
+        gone = self._waiting.remove(lambda sequence: sequence.is_unwanted(now_ns))
         ended_ns = time.monotonic_ns()
         self._sweep_due_ns = ended_ns + max(_SWEEP_NS, 50 * (ended_ns - now_ns))
-
-    def _is_wanted(self, sequence: Sequence, now_ns: int) -> bool:
-        """Whether it is still asked for; one that waited too long is told so."""
-        if not sequence.is_unwanted(now_ns):
-            return True
-        if not sequence.is_cancelled():
-            sequence.fail(DeadlineError("the deadline passed before the segment was decoded"))
-        return False
+        return gone
 
     def _decode(self, group: list[Sequence]) -> None:
         """Decode sequences that differ in their limits only: under the largest, each cut at its own."""

@@ -21,15 +21,14 @@ from glossd.engine.limits import EngineLimits as EngineLimits
 from glossd.engine.recovery import Recovery, frames_of, is_fatal
 from glossd.engine.runner import Finished, Runner
 from glossd.engine.scheduler import Scheduler, bucket
-from glossd.engine.sequence import Sequence
+from glossd.engine.sequence import Sequence, tell_late
 from glossd.engine.statistics import EngineStatistics
 from glossd.engine.waiting import WaitingQueue
-from glossd.errors import DeadlineError, DrainingError, EngineDeadError
+from glossd.errors import DrainingError, EngineDeadError
 from glossd.models.base import ModelInfo, Seq2SeqModel
 from glossd.types import Generation, GenerationRequest, Priority
 
 _log = logging.getLogger(__name__)
-
 
 IDLE_BEAT_SECONDS = 1.0
 _JOIN_SECONDS = 0.5
@@ -280,35 +279,36 @@ class Engine:
         """
         with self._lock:
             gone = [sequence for sequence in self._runner.live if sequence.is_unwanted(now_ns)]
-            if now_ns >= self._sweep_due_ns:
-                self._bury(self._waiting.remove(lambda sequence: sequence.is_unwanted(now_ns)))
-                self._bury(self._recovery.remove(lambda sequence: sequence.is_unwanted(now_ns)))
-                ended_ns = time.monotonic_ns()
-                self._sweep_due_ns = ended_ns + max(_SWEEP_NS, 50 * (ended_ns - now_ns))
             if gone:
                 self._runner.drop(gone)
-                self._bury(gone)
+            if now_ns >= self._sweep_due_ns:
+                gone += self._waiting.remove(lambda sequence: sequence.is_unwanted(now_ns))
+                gone += self._recovery.remove(lambda sequence: sequence.is_unwanted(now_ns))
+                ended_ns = time.monotonic_ns()
+                self._sweep_due_ns = ended_ns + max(_SWEEP_NS, 50 * (ended_ns - now_ns))
+            late = self._bury(gone)
+        tell_late(late)
 
     def _still_wanted(self, admit: tuple[Sequence, ...], now_ns: int) -> list[Sequence]:
         """What of a chosen batch is still asked for; expired work never reaches the model."""
         wanted = [sequence for sequence in admit if not sequence.is_unwanted(now_ns)]
         if len(wanted) < len(admit):
             with self._lock:
-                self._bury([sequence for sequence in admit if sequence.is_unwanted(now_ns)])
+                late = self._bury([sequence for sequence in admit if sequence.is_unwanted(now_ns)])
+            tell_late(late)
         for sequence in wanted:
             sequence.admitted_ns = now_ns
         return wanted
 
-    def _bury(self, gone: list[Sequence]) -> None:
-        """Forget sequences that nobody wants, and tell those who waited too long. Called with the lock held."""
+    def _bury(self, gone: list[Sequence]) -> list[Sequence]:
+        """Forget sequences that nobody wants; those of them that came too late. Called with the lock held."""
         for sequence in gone:
             self._forget(sequence)
-            if sequence.is_cancelled():
-                self._cancelled += 1
-            else:
-                self._expired += 1
-                self._expired_unstarted += not sequence.admitted_ns
-                sequence.fail(DeadlineError("the deadline passed before the segment was decoded"))
+        late = [sequence for sequence in gone if not sequence.is_cancelled()]
+        self._cancelled += len(gone) - len(late)
+        self._expired += len(late)
+        self._expired_unstarted += sum(not sequence.admitted_ns for sequence in late)
+        return late
 
     def _answer(self, finished: Finished) -> None:
         sequence, outcome = finished.sequence, finished.outcome
@@ -343,7 +343,7 @@ class Engine:
             self._unanswered.clear()
             self._inbox.clear()
             self._in_flight.clear()
-            self.alignments.fail(EngineDeadError("the engine has died or hangs"))
+        self.alignments.fail(EngineDeadError("the engine has died or hangs"))
         for sequence in waiting:
             dead = EngineDeadError("the engine has died or hangs")
             dead.__cause__ = error

@@ -9,7 +9,7 @@ from glossd.types import Alignment, AlignmentRequest, Generation, GenerationRequ
 
 
 class Generator(Protocol):
-    """Turns token ids into token ids. Thread-safe."""
+    """Turns token ids into token ids. Thread-safe, and holds no lock while it answers a future."""
 
     def submit(self, request: GenerationRequest) -> Future[Generation]:
         """Queue one segment. Cancelling the future frees its rows within one decode step.

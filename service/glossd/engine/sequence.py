@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from enum import Enum
 
+from glossd.errors import DeadlineError
 from glossd.types import Generation, GenerationRequest
 
 
@@ -75,3 +77,12 @@ class Sequence:
                 waiter.set_exception(error)
             except InvalidStateError:
                 continue  # cancelled in the meantime: nobody waits on this one
+
+
+def tell_late(sequences: Iterable[Sequence]) -> None:
+    """Tell those who wait for these that their deadline has passed.
+
+    Never with a lock of the engine held: what a future's callback waits for may be held by a thread that waits for it.
+    """
+    for sequence in sequences:
+        sequence.fail(DeadlineError("the deadline passed before the segment was decoded"))

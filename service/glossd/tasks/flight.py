@@ -55,13 +55,13 @@ class Flight:
             deadline_ns=self._options.deadline_ns,
             caller=self._options.caller,
         )
-        with self._lock:
-            if self._closed:
-                future: Future[Generation] = Future()
-                future.cancel()
-                return future
-            future = self._generator.submit(request)
+        future: Future[Generation] = Future() if self._closed else self._generator.submit(request)
+        with self._lock:  # never while submitting: the generator's thread wants it when it answers
             self._futures.add(future)
+            closed = self._closed
+        if closed:
+            future.cancel()
+            return future
         self._tally.sent()
         future.add_done_callback(lambda done: self._land(len(source_ids), done))
         return future

@@ -26,6 +26,7 @@ from glossd.types import FinishReason, Generation, GenerationParams, GenerationR
 from tests.checkpoints import parity_segments
 from tests.conftest import Checkpoints
 from tests.parity.reference import decode_in_crowd, params_of
+from tests.unit.engine.toy_model import submits_elsewhere, wait_until
 
 WORDS = tuple(f"w{number}" for number in range(50))
 INFO = ModelInfo("echo", 1, 1, 1, 50, 32, 32, 0, 0, 0, (1,), DecodeDefaults())
@@ -136,6 +137,23 @@ def test_what_waits_can_be_cancelled_and_what_is_too_late_is_told_so() -> None:
     with pytest.raises(CancelledError):
         doomed.result(30)
     assert translator.batches == [[["w5"]], [["w8"]]]
+    engine.close()
+
+
+def test_who_is_told_that_it_is_too_late_may_wait_for_another_thread_that_asks() -> None:
+    gate = threading.Semaphore(0)
+    translator = EchoTranslator(gate)
+    engine = generator(translator)
+    engine.submit(request(5))
+    _wait_for_batches(translator, 1)
+    late = engine.submit(request(7, deadline_ns=time.monotonic_ns()))
+    went_in: list[bool] = []
+    late.add_done_callback(lambda _: went_in.append(submits_elsewhere(engine, request(8))))
+    gate.release(2)
+    wait_until(lambda: bool(went_in))
+    with pytest.raises(DeadlineError):
+        late.result(0)
+    assert went_in == [True]
     engine.close()
 
 

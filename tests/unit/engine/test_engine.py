@@ -17,7 +17,7 @@ from glossd.errors import (
 )
 from glossd.types import FinishReason, Priority
 
-from tests.unit.engine.toy_model import END, POISON, EchoModel, echo_request, wait_until
+from tests.unit.engine.toy_model import END, POISON, EchoModel, echo_request, submits_elsewhere, wait_until
 
 
 def test_many_callers_each_get_their_own_answer() -> None:
@@ -113,6 +113,23 @@ def test_expired_work_never_reaches_the_model() -> None:
         engine.submit(echo_request([4, 5], deadline_ns=time.monotonic_ns() - 1)).result(30)
     assert model.encoded == []
     assert (engine.statistics().expired, engine.statistics().expired_unstarted) == (1, 1)
+    engine.close()
+
+
+def test_who_is_told_that_it_is_too_late_may_wait_for_another_thread_that_asks() -> None:
+    gate = threading.Semaphore(0)
+    engine = Engine(EchoModel(gate))
+    running = engine.submit(echo_request([8, 9]))
+    wait_until(lambda: engine.statistics().live_rows == 1)
+    late = engine.submit(echo_request([4], deadline_ns=time.monotonic_ns()))
+    went_in: list[bool] = []
+    late.add_done_callback(lambda _: went_in.append(submits_elsewhere(engine, echo_request([5]))))
+    gate.release(100)
+    assert running.result(30).token_ids == (8, 9, END)
+    with pytest.raises(DeadlineError):
+        late.result(30)
+    wait_until(lambda: bool(went_in))
+    assert went_in == [True]
     engine.close()
 
 

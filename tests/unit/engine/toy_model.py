@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from glossd.engine.generator import Generator
 from glossd.models.base import DecodeDefaults, ModelInfo
 from glossd.models.cache import CacheShape, KVCache
 from glossd.types import GenerationParams, GenerationRequest
@@ -81,3 +82,11 @@ def wait_until(condition: Callable[[], bool], event: threading.Event | None = No
             return
         waiter.wait(0.005)
     raise AssertionError("the condition never came true")
+
+
+def submits_elsewhere(generator: Generator, request: GenerationRequest) -> bool:
+    """Whether another thread gets a request in while this one, perhaps the generator's own, waits for it."""
+    other = threading.Thread(target=generator.submit, args=(request,), daemon=True)
+    other.start()
+    other.join(5)
+    return not other.is_alive()
