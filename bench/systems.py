@@ -122,7 +122,7 @@ def open_engine(checkpoint: Path, kind: str, rows: int = 64) -> Any:
 
     torch.set_num_threads(1)
     verified, placement = verify_checkpoint(checkpoint), choose_placement(kind, "cpu")
-    model = take_over(load_transformers(verified, placement.torch_dtype), verified, placement)
+    model = take_over(load_transformers(verified, placement), verified, placement)
     limits = EngineLimits(rows=rows, sources=rows, batch_tokens=2048, cache_entries=0, threads=1)
     return Engine(model, limits=limits, name="bench"), model
 

@@ -112,7 +112,7 @@ class BartModel:
         module: Any = model
         activation = module.config.activation_function
         compute = Compute.choose(dtype=dtype, device=device, int8=int8, graphs=graphs, activation=activation)
-        return cls(module.to(device=device, dtype=dtype).eval(), compute)
+        return cls(module.to(device=device, dtype=None if int8 else dtype).eval(), compute)
 
     def new_cache(self, *, rows: int, sources: int) -> KVCache:
         """An empty cache with room for that many live rows and sources."""

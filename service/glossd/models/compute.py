@@ -51,9 +51,10 @@ class Compute:
         kernels = load_kernels() if device.type == "cpu" and dtype == torch.float32 else None
         if not int8:
             captures = partial(CudaCapture, device) if graphs and device.type == "cuda" else None
-            return cls(Linear.of, partial(PlainTable, make=Linear.of), kernels, False, dtype, captures)
+            make_table = partial(PlainTable.of, make=Linear.of, dtype=dtype)
+            return cls(Linear.of, make_table, kernels, False, dtype, captures)
         if kernels is None or not kernels.level or activation not in ACTIVATIONS:
-            return cls(Int8Linear.of, partial(PlainTable, make=Int8Linear.of), kernels, False, dtype)
+            return cls(Int8Linear.of, partial(PlainTable.of, make=Int8Linear.of, dtype=dtype), kernels, False, dtype)
         make_linear, make_table = partial(Int8Matrix.of, kernels=kernels), partial(Int8Table.of, kernels=kernels)
         return cls(make_linear, make_table, kernels, True, torch.bfloat16)
 

@@ -111,7 +111,7 @@ def load_checkpoint(source: str, *, settings: LoadOptions) -> Checkpoint:
     placement = choose_placement(settings.dtype, settings.device, wide_range=wide_range)
     _log.info("checkpoint %s: %s on %s (%s)", source, placement.dtype, placement.device, placement.reason)
     graphs = _choose_graphs(source, settings, placement)
-    loaded = load_transformers(verified, placement.torch_dtype)
+    loaded = load_transformers(verified, placement)
     tokenizer = load_tokenizer(verified.directory, loaded.config, _tokenizer_facts(source, verified, loaded))
     _check_vocabulary(verified.directory, loaded, tokenizer)
     model = take_over(loaded, verified, placement, graphs=graphs)

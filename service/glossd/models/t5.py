@@ -144,7 +144,7 @@ class T5Model:
         module: Any = model
         activation = module.config.dense_act_fn
         compute = Compute.choose(dtype=dtype, device=device, int8=int8, graphs=graphs, activation=activation)
-        return cls(module.to(device=device, dtype=dtype).eval(), compute)
+        return cls(module.to(device=device, dtype=None if int8 else dtype).eval(), compute)
 
     @staticmethod
     def _scales_head(config: Any) -> bool:

@@ -41,10 +41,15 @@ class MakeTable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainTable:
-    """``weight`` (V, E) as it is; ``make`` makes a projection of it."""
+    """``weight`` (V, E) as activations are; ``make`` makes a projection of it."""
 
     weight: Tensor
     make: MakeLinear
+
+    @classmethod
+    def of(cls, weight: Tensor, *, make: MakeLinear, dtype: torch.dtype) -> PlainTable:
+        """Take ``weight`` in ``dtype``."""
+        return cls(weight.to(dtype), make)
 
     @property
     def device(self) -> torch.device:

@@ -6,12 +6,13 @@ Nothing is unpickled, nothing downloaded, no code of the checkpoint run. Weights
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glossd.errors import ModelFilesError
+from glossd.models.placement import Placement
 from glossd.models.registry import find_family
 from glossd.models.verify import VerifiedCheckpoint
 
@@ -46,14 +47,19 @@ _HARMLESS_UNEXPECTED: Mapping[str, tuple[str, ...]] = {
 _NAMES_SHOWN = 5
 
 
-def load_transformers(verified: VerifiedCheckpoint, dtype: torch.dtype) -> PreTrainedModel:
-    """The ``transformers`` model in ``dtype``. Raises ``ModelFilesError`` that names what is wrong with the weights."""
+def load_transformers(verified: VerifiedCheckpoint, placement: Placement) -> PreTrainedModel:
+    """The ``transformers`` model as placed, with no matrix wider than its file has it where all become integers.
+
+    Raises ``ModelFilesError`` that names what is wrong with the weights.
+    """
     import transformers
 
     from glossd.models.mapped import MappedFile
 
     family = find_family(verified.model_type, file=str(verified.directory / "config.json"))
     files = [MappedFile.open(verified.directory / name) for name in verified.weights]
+    half = _half_precision(files) if placement.int8 else None
+    dtype = half or placement.torch_dtype
     try:
         with _quiet_transformers():
             model, info = getattr(transformers, family.architecture).from_pretrained(
@@ -76,8 +82,34 @@ def load_transformers(verified: VerifiedCheckpoint, dtype: torch.dtype) -> PreTr
         raise ModelFilesError(f"{verified.directory}: {'; '.join(map(str, info['error_msgs']))}")
     for file in files:
         _check_finite(verified.directory, file, dtype)
+    if half:
+        _widen_all_but_matrices(model, {stored.name for file in files for stored in file.tensors})
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _half_precision(files: Iterable[MappedFile]) -> torch.dtype | None:
+    """The one half-precision format of all numbers in the files; None where some have another."""
+    import torch
+
+    formats = {stored.dtype for file in files for stored in file.tensors}
+    halves = {"F16": torch.float16, "BF16": torch.bfloat16}
+    return halves.get(formats.pop()) if len(formats) == 1 else None
+
+
+def _widen_all_but_matrices(model: Any, stored: Container[str]) -> None:
+    """Turn norms, biases and small tables into float32; tables that are not ``stored`` are computed again in it."""
+    from torch import nn
+
+    for name, module in model.named_modules():
+        tables = isinstance(module, nn.Embedding) and name.endswith((".embed_tokens", "shared"))
+        for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+            if not (tables or (isinstance(module, nn.Linear) and tensor is module.weight)):
+                tensor.data = tensor.data.float()
+        if hasattr(module, "create_weight") and f"{name}.weight" not in stored:
+            module.weight.data = module.create_weight()
+        if hasattr(module, "get_embedding"):
+            module.weights.data = module.get_embedding(len(module.weights), module.embedding_dim, module.padding_idx)
 
 
 def _generation_config(directory: Path) -> GenerationConfig:

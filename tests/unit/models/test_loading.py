@@ -225,6 +225,22 @@ def first_logits(directory: Path, dtype: str) -> torch.Tensor:
     return model.decode(torch.tensor([model.info.decoder_start_token_id]), torch.tensor([0]), cache)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_half_precision_file_makes_the_same_int8_model_as_its_float32_copy(
+    family: str, dtype: torch.dtype, checkpoints: Checkpoints, tmp_path: Path
+) -> None:
+    if not int8_is_fast():
+        pytest.skip("this processor sums no 8-bit integers in hardware")
+    logits = []
+    for name, width in (("half", dtype), ("whole", torch.float32)):
+        directory = Path(shutil.copytree(checkpoints(family), tmp_path / name / "opus-mt-en-zh"))
+        with edited_weights(directory) as tensors:
+            tensors |= {key: tensor.to(dtype).to(width) for key, tensor in tensors.items()}
+        logits.append(first_logits(directory, "int8"))
+    assert torch.equal(*logits)
+
+
 def test_bfloat16_weights_make_a_bfloat16_model(directory: Path) -> None:
     logits = first_logits(directory, "bfloat16")
     assert logits.dtype == torch.float32

@@ -83,7 +83,7 @@ def tensors(thing: Any, seen: set[int]) -> Iterator[torch.Tensor]:
 def test_an_int8_model_keeps_no_weight_in_float32(family: str, checkpoints: Checkpoints) -> None:
     directory: Path = checkpoints(family)
     verified, placement = verify_checkpoint(directory), choose_placement("int8", "cpu")
-    loaded: Any = load_transformers(verified, placement.torch_dtype)
+    loaded: Any = load_transformers(verified, placement)
     modules = {name: module for name, module in loaded.named_modules() if is_packed(module)}
     assert len(modules) > 10
     model = take_over(loaded, verified, placement)
@@ -97,7 +97,7 @@ def test_an_int8_model_keeps_no_weight_in_float32(family: str, checkpoints: Chec
 @pytest.mark.parametrize("family", ["marian", "t5"])
 def test_a_float32_model_keeps_one_copy_of_each_weight(family: str, checkpoints: Checkpoints) -> None:
     verified, placement = verify_checkpoint(checkpoints(family)), choose_placement("float32", "cpu")
-    loaded: Any = load_transformers(verified, placement.torch_dtype)
+    loaded: Any = load_transformers(verified, placement)
     count = sum(weight.numel() for weight in loaded.parameters())
     model = take_over(loaded, verified, placement)
     del loaded
