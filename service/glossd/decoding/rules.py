@@ -222,15 +222,18 @@ def build_rules(params: Sequence[GenerationParams], *, device: torch.device) -> 
 
     Rows that ask for the same thing share one rule, so the number of rules does not grow with the rows.
     """
+    alike: dict[GenerationParams, list[int]] = defaultdict(list)
+    for row, asked in enumerate(params):
+        alike[asked].append(row)
     rules: list[LogitRule] = []
     for collect in (_repetition, _ngrams, _bad_words, _once, _minimum, _first, _last, _suppressed, _normal):
         groups: dict[object, list[int]] = defaultdict(list)
         wanted: dict[object, Callable[[Rows], list[LogitRule]]] = {}
-        for row, asked in enumerate(params):
+        for asked, numbers in alike.items():
             found = collect(asked, device)
             if found is not None:
                 key, wanted[key] = found
-                groups[key].append(row)
+                groups[key] += numbers
         for key, rows in groups.items():
             rules.extend(wanted[key](Rows(tuple(rows), send(rows, device=device))))
     return rules

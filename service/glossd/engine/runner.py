@@ -154,8 +154,9 @@ class Runner:
 
     def _launch(self) -> None:
         """Queue a step for all live rows; what it ends is told by :meth:`_settle`."""
-        if not self._arranged:
-            self._arrange()
+        arranged, self._arranged = self._arranged, True
+        if not arranged:
+            self._cache.arrange([owner.source for owner in self._row_owners], sources=self._sources.live)
         live = self._rows.live
         lengths = self._lengths[:live]
         ages = [owner.age for owner in self._row_owners]
@@ -163,6 +164,8 @@ class Runner:
         tokens = self._history[:live].gather(1, lengths[:, None] - 1)[:, 0]
         self._cache.expect(self._longest)
         scores = self._model.decode(tokens, lengths - 1, self._cache)
+        if not arranged:
+            self._arrange()  # while a device decodes
         shift = self._rule(scores, Context(self._history[:live, : self._longest], lengths, ages))
         groups = list(self._groups.values())
         outcomes = Outcomes([self._choose(group, scores, shift) for group in groups], queued=self._queued)
@@ -305,12 +308,10 @@ class Runner:
             owner.rows[owner.rows.index(move.origin)] = move.target
 
     def _arrange(self) -> None:
-        """Tell cache, rules and groups where everybody stands now."""
-        self._cache.arrange([owner.source for owner in self._row_owners], sources=self._sources.live)
+        """Tell rules and groups where everybody stands now."""
         self._rules = build_rules([owner.request.params for owner in self._row_owners], device=self._device)
         for group in self._groups.values():
             group.grid = self._index([sequence.rows for sequence in group.sequences])
-        self._arranged = True
 
     def _count_encode(self, lengths: list[int], elapsed_ns: int) -> None:
         self.counters.encoder_runs += 1
