@@ -51,8 +51,8 @@ class Compute:
         kernels = load_kernels() if device.type == "cpu" and dtype == torch.float32 else None
         if not int8:
             captures = partial(CudaCapture, device) if graphs and device.type == "cuda" else None
-            make_table = partial(PlainTable.of, make=Linear.of, dtype=dtype)
-            return cls(Linear.of, make_table, kernels, False, dtype, captures)
+            plain = partial(PlainTable.of, make=Linear.of, dtype=dtype)
+            return cls(Linear.of, plain, kernels, False, dtype, captures)
         if kernels is None or not kernels.level or activation not in ACTIVATIONS:
             return cls(Int8Linear.of, partial(PlainTable.of, make=Int8Linear.of, dtype=dtype), kernels, False, dtype)
         make_linear, make_table = partial(Int8Matrix.of, kernels=kernels), partial(Int8Table.of, kernels=kernels)
