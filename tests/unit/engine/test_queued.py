@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import Future
 
 import pytest
 import torch
 from glossd.decoding.search import Hypothesis
+from glossd.engine.engine import Engine, EngineLimits
 from glossd.engine.runner import Finished, Runner
 from glossd.engine.sequence import Sequence
-from glossd.errors import ModelOutputError
+from glossd.errors import ModelFaultError, ModelOutputError
 from glossd.models.base import Seq2SeqModel
 from glossd.types import GenerationRequest
 
 from tests.checkpoints import parity_segments
 from tests.conftest import Checkpoints
 from tests.device_road import HostReads, Tape, load_for_device
+from tests.faulty import CURSED, Faults, FaultyModel
 from tests.parity.reference import params_of
 from tests.unit.engine.toy_model import END, POISON, EchoModel, echo_request
 
@@ -134,6 +137,35 @@ def test_a_sequence_without_finite_scores_fails_alone() -> None:
     assert [entry.sequence for entry in finished] == [broken, well]
     assert isinstance(finished[0].outcome, ModelOutputError)
     assert tokens_of(finished[1]) == (10, 11, 12, 13, END)
+
+
+class QueuedEngine(Engine):
+    """An engine on a CPU whose steps are queued as on a GPU."""
+
+    def _new_runner(self) -> Runner:
+        return Runner(self._model, rows=16, sources=16, device=self._device, queued=True)
+
+
+def test_an_engine_answers_all_whoever_is_cancelled_and_whatever_fails() -> None:
+    faults = Faults()
+    engine = QueuedEngine(FaultyModel(faults), limits=EngineLimits(rows=16, sources=16))
+    chance = random.Random(6)
+    sources = [[3 + number, *(chance.randrange(70, 150) for _ in range(chance.randrange(9)))] for number in range(60)]
+    faults.set("memory 9")
+    futures = [engine.submit(echo_request(source, num_beams=1 + number % 3)) for number, source in enumerate(sources)]
+    cancelled = {number for number in range(0, 60, 7) if futures[number].cancel()}
+    faulty_ones = [engine.submit(echo_request([7, bad, 8])) for bad in (CURSED, POISON)]
+    for number, (future, source) in enumerate(zip(futures, sources, strict=True)):
+        if number not in cancelled:
+            assert future.result(60).token_ids == (*source, END)
+    for future, error in zip(faulty_ones, (ModelFaultError, ModelOutputError), strict=True):
+        with pytest.raises(error):
+            future.result(60)
+    engine.close()
+    statistics = engine.statistics()
+    assert (statistics.live_rows, statistics.waiting) == (0, 0)
+    assert not engine._unanswered
+    assert not engine._admitted
 
 
 @pytest.mark.parametrize("family", ["bart", "t5"])
