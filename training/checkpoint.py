@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -28,6 +28,16 @@ class Position:
     pairs: int = 0
     target_pieces: int = 0
     seconds: float = 0.0
+
+    def after(self, steps: float, pairs: float, target_pieces: float, hours: float) -> Position:
+        """The same place in a longer life, which began with that much."""
+        return replace(
+            self,
+            step=self.step + int(steps),
+            pairs=self.pairs + int(pairs),
+            target_pieces=self.target_pieces + int(target_pieces),
+            seconds=self.seconds + 3600 * hours,
+        )
 
 
 def save_checkpoint(path: Path, shape: Shape, state: State, position: Position) -> None:

@@ -167,16 +167,25 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--version", default="0", help="version for the manifest")
     parser.add_argument("--length-penalty", type=float, default=1.0)
+    parser.add_argument(
+        "--before",
+        type=float,
+        nargs=4,
+        default=(0, 0, 0, 0),
+        metavar=("UPDATES", "PAIRS", "PIECES", "HOURS"),
+        help="what the card of the model says that this run went on from",
+    )
     parser.add_argument("--scores", type=Path, help="JSON that `training.evaluate --json` wrote, for card and manifest")
     flags = parser.parse_args(arguments)
     checkpoint = flags.checkpoint or flags.work / "checkpoint.safetensors"
     shape, position = load_position(checkpoint)
+    trained = position.after(*flags.before)
     flat = load_tensor(checkpoint, flags.vector)
     if flags.blend:
         flat = (flat + read_model(flags.blend)[1]) / 2
     write_model(flags.out, shape, flat, flags.work / "vocabulary", length_penalty=flags.length_penalty)
     scores = json.loads(flags.scores.read_text(encoding="utf-8")) if flags.scores else {}
-    _write_text(flags.out / "MODEL_CARD.md", model_card(shape, position, scores, flags.version))
+    _write_text(flags.out / "MODEL_CARD.md", model_card(shape, trained, scores, flags.version))
     _write_text(flags.out / "LICENSES", licence_text())
     write_manifest(flags.out, flags.version, scores)
     print(f"step {position.step:,} ({flags.vector}) written to {flags.out}")

@@ -33,7 +33,7 @@ NEWS_SENTENCES = "news_sentences"
 SOURCES: tuple[Source, ...] = (
     Source(AUTHORED, 2, 1.5, "Apache-2.0 (with this project)", "news articles written for this project"),
     Source(LEXICON, 0.5, 0.2, "Apache-2.0 (with this project)", "names, terms and phrases written for this project"),
-    Source(NEWS_SENTENCES, 2, 4, "Apache-2.0 (with this project)", "long news sentences written for this project"),
+    Source(NEWS_SENTENCES, 2, 4, "Apache-2.0 (with this project)", "news sentences written for this project"),
     Source("news_commentary_10k", 1.5, 1.5, "distributed by WMT for research purposes; not an explicit open licence",
            "News Commentary, Project Syndicate via CASMACAT and WMT"),
     Source("mlqe_pe_wikipedia", 1.5, 1, "CC0-1.0; English side CC BY-SA", "MLQE-PE; Wikipedia contributors"),

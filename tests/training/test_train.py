@@ -16,7 +16,7 @@ import torch
 
 from tests.training.toys import train_settings
 from training.batches import PlanSettings, plan_steps
-from training.checkpoint import load_position, load_tensor
+from training.checkpoint import Position, load_position, load_tensor
 from training.export import write_model
 from training.parameters import Shape
 from training.store import read_epoch
@@ -128,3 +128,9 @@ def test_a_clock_time_is_the_next_one_to_come() -> None:
     now = datetime(2030, 1, 1, 12, 0)
     assert next_moment("12:30", now) == datetime(2030, 1, 1, 12, 30)
     assert next_moment("11:30", now) == datetime(2030, 1, 2, 11, 30)
+
+
+def test_a_run_that_went_on_from_a_model_counts_what_that_model_had_read() -> None:
+    position = Position(step=2, pairs=30, target_pieces=400, seconds=1800.0)
+    whole = position.after(10, 200, 3000, 1.5)
+    assert (whole.step, whole.pairs, whole.target_pieces, whole.seconds) == (12, 230, 3400, 7200.0)
