@@ -101,7 +101,12 @@ def test_one_worker_s_death_is_not_the_others() -> None:
     model = EchoModel(gate, fail_at_step=4, failure=SystemExit)
     pool = EnginePool(model, limits=replace(LIMITS, workers=3))
     futures = [pool.submit(echo_request([number, 9, 9])) for number in range(20, 29)]
-    wait_until(lambda: pool.statistics().live_sequences == 9)
+
+    def handed_in() -> int:
+        now = pool.statistics()
+        return now.waiting + now.live_sequences
+
+    wait_until(lambda: handed_in() == 9)
     for step in range(1, 5):  # one at a time: only one of the workers meets the fourth
         gate.release()
         wait_until(lambda reached=step: model.steps == reached)  # type: ignore[misc]
