@@ -183,7 +183,16 @@ async def test_draining_twice_does_no_harm(held: Serving) -> None:
     await held.server.drain()
 
 
-@pytest.mark.parametrize("begin", CALLS)
+def bulk_that_sends_nothing(stub: ArticleServiceStub, **options: float) -> grpc.aio.Call:
+    async def items() -> AsyncIterator[articles.BulkDigestRequest]:
+        await asyncio.Event().wait()
+        yield articles.BulkDigestRequest()
+
+    return stub.BulkDigest(items(), **options)  # type: ignore[arg-type, return-value]
+
+
+# One that is still sent on may lose what the server says: see test_client.
+@pytest.mark.parametrize("begin", [unary_digest, three_translations, streamed_digest, bulk_that_sends_nothing])
 async def test_a_call_that_comes_while_draining_is_told_so_and_counts_no_more(begin: type, held: Serving) -> None:
     held.server.calls.refuse_more()
     async with grpc.aio.insecure_channel(held.endpoint) as channel:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
+import grpc
 import pytest
 from glossd.client import AsyncClient, CallSettings, Client, Connection
-from glossd.client.connection import Patience
+from glossd.client.connection import Patience, remote_error
 from glossd.digests import DigestResult, SegmentEvent, TextEvent
 from glossd.errors import DrainingError, InvalidInputError, OverloadedError, RemoteError
 from glossd.types import DecodeOptions, DetectedLanguage, DocumentInput, MimeType, ModelState, SummaryOptions
@@ -89,6 +90,32 @@ async def test_a_failing_source_of_documents_is_raised_as_it_is(toy: Serving, cl
             pass
     with pytest.raises(LookupError, match="no more"):
         await plainly(toy, lambda plain: list(plain.bulk_digest(documents())))
+
+
+async def test_a_stream_that_is_refused_while_it_is_sent_to_is_unavailable(toy: Serving, client: AsyncClient) -> None:
+    toy.server.calls.refuse_more()
+
+    async def code() -> str:
+        documents = ((str(number), "text") for number in range(5))
+        with pytest.raises(RemoteError) as caught:
+            async for _ in client.bulk_digest(documents):
+                pass
+        return caught.value.code
+
+    codes = set()
+    for _ in range(20):
+        codes |= set(await asyncio.gather(*(code() for _ in range(10))))
+    assert codes <= {"UNAVAILABLE", "CANCELLED"}
+
+
+def test_what_the_library_says_of_a_stream_it_could_not_send_on_is_read_as_unavailable() -> None:
+    def of(code: grpc.StatusCode, details: str) -> str:
+        error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
+        return remote_error(error).code
+
+    assert of(grpc.StatusCode.INTERNAL, "Internal error from Core") == "UNAVAILABLE"
+    assert of(grpc.StatusCode.INTERNAL, "request 7f") == "INTERNAL"
+    assert of(grpc.StatusCode.UNKNOWN, "Internal error from Core") == "UNKNOWN"
 
 
 async def test_texts_are_summarized_and_translated_alone_or_many(toy: Serving, client: AsyncClient) -> None:

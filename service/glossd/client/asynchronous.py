@@ -130,10 +130,11 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise (failures[0] if failures else remote_error(error)) from error
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not failures or (task is not None and task.cancelling()):
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
                 raise
-            raise failures[0] from None  # the transport cancels a call whose questions failed, and says no more
+            # The transport cancels a call whose questions failed or could not be sent, and says no more.
+            raise (failures[0] if failures else RemoteError("CANCELLED", "the transport cancelled the call")) from None
         finally:
             call.cancel()
 

@@ -17,6 +17,7 @@ from glossd.wire.status import status_to_error
 
 STATUS_KEY = "grpc-status-details-bin"
 LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
+LOST_ANSWER = "Internal error from Core"
 SERVICES = ("glossd.v1.ArticleService", "glossd.v1.ModelService")
 
 # Nothing a call does changes anything, so a call that met a dead or draining server is sent again by the transport.
@@ -92,12 +93,19 @@ class Connection:
 
 
 def remote_error(error: grpc.RpcError) -> RemoteError:
-    """What the server answered, or what the transport says when there was no answer."""
+    """What the server answered, or what the transport says when there was no answer.
+
+    A stream that a server ends while ``grpc.aio`` sends on it is reported as a fault of that library, and what the
+    server said is lost (seen in 1.85): UNAVAILABLE here, for nothing is known but that it ended.
+    """
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), "an error that ended a call is one"
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_KEY and isinstance(value, bytes):
             return status_to_error(Status.FromString(value))
-    return RemoteError(error.code().name, error.details() or "")
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.INTERNAL and details.startswith(LOST_ANSWER):
+        return RemoteError("UNAVAILABLE", "the server ended the call while it was sent to")
+    return RemoteError(error.code().name, details)
 
 
 class Patience:

@@ -99,11 +99,6 @@ class Replica:
                     continue
             except RemoteError as raised:
                 error = raised
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                error = RemoteError("CANCELLED", "the transport cancelled the stream")
             finally:
                 self._end(intake, error)
             await self._pause_after(error)
