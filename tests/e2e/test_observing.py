@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -43,7 +43,12 @@ class Eyes:
     metrics: Metrics
     log: io.StringIO
     exporter: InMemorySpanExporter
-    calls: list[dict[str, Any]] = field(default_factory=list)
+    server: Server
+
+    async def rest(self) -> None:
+        """An answer leaves before its handler has returned, and told of the call."""
+        async with asyncio.timeout(20):
+            await self.server.calls.wait_until_idle()
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
@@ -83,7 +88,7 @@ async def watched(log: io.StringIO, services: Any = None) -> AsyncIterator[Eyes]
     server = Server(services or toy_services(), settings, metrics=metrics, traces=traces)
     port = await server.start()
     server.health.open()
-    eyes = Eyes(f"127.0.0.1:{port}", metrics, log, exporter)
+    eyes = Eyes(f"127.0.0.1:{port}", metrics, log, exporter, server)
     try:
         yield eyes
     finally:
@@ -96,6 +101,7 @@ async def test_a_call_is_one_line_with_its_code_durations_and_tokens(log: io.Str
     async with watched(log) as eyes:
         async with AsyncClient(eyes.endpoint) as client:
             await client.translate(TEXT, to="zh")
+        await eyes.rest()
         (line,) = eyes.logged()
     assert (line["method"], line["code"]) == (f"/{SERVICE}/Translate", "OK")
     assert (line["segments"], line["cached_segments"]) == (3, 0)
@@ -113,6 +119,7 @@ async def test_a_call_is_a_trace_with_its_stages_under_the_callers_span(log: io.
             request.document.text = TEXT
             request.translation.target_language_code = "zh"
             await ArticleServiceStub(channel).Digest(request, metadata=(("traceparent", parent),))
+        await eyes.rest()
         server = eyes.server_span()
         children = [span for span in eyes.spans() if span is not server]
     assert server.parent is not None
@@ -131,6 +138,7 @@ async def test_a_stream_is_one_line_and_one_trace(log: io.StringIO) -> None:
         async with AsyncClient(eyes.endpoint) as client:
             events = [event async for event in client.stream_digest(TEXT, to="zh")]
         assert len(events) > 3
+        await eyes.rest()
         (line,) = eyes.logged()
         assert line["code"] == "OK"
         assert line["segments"] > 0
@@ -156,6 +164,7 @@ async def test_a_failure_is_told_with_its_status_and_its_reason(
             request.translation.target_language_code = "zh"
             with pytest.raises(grpc.aio.AioRpcError):
                 await ArticleServiceStub(channel).Digest(request)
+        await eyes.rest()
         (line,) = eyes.logged()
         assert (line["code"], line["reason"], line["errors"]) == (code, reason, 1)
         span = eyes.server_span()
@@ -172,6 +181,7 @@ async def test_a_document_that_fails_by_itself_is_counted_though_its_call_is_wel
         async with AsyncClient(eyes.endpoint) as client:
             texts = await client.translate_many([TEXT, "Bonjour, le train est parti.", ""], to="zh")
         assert [isinstance(text, RemoteError) for text in texts] == [False, True, True]
+        await eyes.rest()
         (line,) = eyes.logged()
         assert (line["code"], line["errors"]) == ("OK", 2)
         assert line["reason"] == "INVALID_INPUT,UNSUPPORTED_LANGUAGE"
