@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from glossd.decoding.search import Chosen, Results, Scores, top
-from glossd.native import Kernels
+from glossd.decoding.history import History, Lineage
+from glossd.decoding.search import Results, Scores
 from glossd.transfer import send
 from glossd.types import GenerationParams
 
@@ -21,8 +21,13 @@ _LOW = -1.0e9
 
 
 @dataclass(slots=True)
-class _State:
-    """One value per live segment; the first dimension is always S. ``stored`` (S, K, T) are finished hypotheses."""
+class BeamState:
+    """One value per live segment; the first dimension is always S.
+
+    ``running`` (S, K) are the sums of the rows' log-probabilities, -1e9 where a row is no choice yet. ``finished``
+    (S, K), best first, are the scores of finished hypotheses, of which ``stored`` (S, K, T) holds ``lengths`` (S, K)
+    new tokens each; a place that ``is_finished`` does not mark is empty. ``ends`` (S, E) are end tokens.
+    """
 
     limits: Tensor
     ends: Tensor
@@ -36,36 +41,13 @@ class _State:
     stored: Tensor
     improvable: Tensor
 
-    def keep(self, segments: Tensor) -> _State:
-        return _State(*(getattr(self, item.name)[segments] for item in fields(self)))
-
-    def join(self, other: _State) -> _State:
-        return _State(*(torch.cat([getattr(self, item.name), getattr(other, item.name)]) for item in fields(self)))
-
-
-class BeamSearch:
-    """Beam search with ``beams`` rows a segment. ``ends`` is the number of end tokens each segment has.
-
-    ``queued``: asking the device costs more than doing what might be left out.
-    """
-
-    def __init__(
-        self, beams: int, ends: int, device: torch.device, kernels: Kernels | None = None, *, queued: bool = False
-    ) -> None:
-        self._beams = beams
-        self._width = max(2, 1 + ends) * beams
-        self._device = device
-        self._kernels = kernels
-        self._queued = queued
-        self._state: _State | None = None
-
-    def join(self, params: Sequence[GenerationParams]) -> None:
-        """See :class:`glossd.decoding.search.Search`."""
-        count, beams, device = len(params), self._beams, self._device
+    @classmethod
+    def of(cls, params: Sequence[GenerationParams], *, beams: int, room: int, device: torch.device) -> BeamState:
+        """Segments that begin, with room for hypotheses of ``room`` tokens."""
+        count = len(params)
         running = torch.full((count, beams), _LOW, device=device)
         running[:, 0] = 0.0
-        time = 0 if self._state is None else self._state.stored.shape[2]
-        state = _State(
+        return cls(
             limits=send([asked.max_new_tokens for asked in params], device=device),
             ends=send([asked.eos_token_ids for asked in params], device=device),
             penalties=send([asked.length_penalty for asked in params], device=device, dtype=torch.float64),
@@ -75,24 +57,61 @@ class BeamSearch:
             finished=torch.full((count, beams), _LOW, device=device),
             is_finished=torch.zeros(count, beams, dtype=torch.bool, device=device),
             lengths=torch.zeros(count, beams, dtype=torch.int64, device=device),
-            stored=torch.zeros(count, beams, time, dtype=torch.int64, device=device),
+            stored=torch.zeros(count, beams, room, dtype=torch.int64, device=device),
             improvable=torch.ones(count, dtype=torch.bool, device=device),
         )
+
+    def reserve(self, room: int) -> None:
+        """Make room for hypotheses of ``room`` tokens."""
+        if self.stored.shape[2] < room:
+            self.stored = torch.nn.functional.pad(self.stored, (0, room - self.stored.shape[2]))
+
+    def keep(self, segments: Tensor) -> BeamState:
+        """These segments (N,), in this order."""
+        return BeamState(*(getattr(self, item.name)[segments] for item in fields(self)))
+
+    def join(self, other: BeamState) -> BeamState:
+        """These segments, then the other ones."""
+        return BeamState(*(torch.cat([getattr(self, item.name), getattr(other, item.name)]) for item in fields(self)))
+
+
+class BeamSearch:
+    """Beam search with ``beams`` rows a segment. ``ends`` is the number of end tokens each segment has.
+
+    ``queued``: asking the device costs more than doing what might be left out.
+    """
+
+    def __init__(self, beams: int, ends: int, device: torch.device, *, queued: bool = False) -> None:
+        self._beams = beams
+        self._width = candidates(beams, ends)
+        self._device = device
+        self._queued = queued
+        self._state: BeamState | None = None
+
+    def join(self, params: Sequence[GenerationParams]) -> None:
+        """See :class:`glossd.decoding.search.Search`."""
+        room = 0 if self._state is None else self._state.stored.shape[2]
+        state = BeamState.of(params, beams=self._beams, room=room, device=self._device)
         self._state = state if self._state is None else self._state.join(state)
 
-    def step(self, scores: Scores, history: Tensor, length: Tensor) -> Chosen:
-        """See :class:`glossd.decoding.search.Search`."""
-        state = self._live()
+    def advance(self, scores: Scores, history: History, lineage: Lineage) -> Results:
+        """See :class:`glossd.decoding.search.Search`. The score is the length-penalised sum of log-probabilities."""
+        state, grid = self._live(), scores.rows
+        texts = history.tokens[:, : history.longest + 1][grid]
+        length = history.lengths[grid[:, 0]]
         totals, parents, tokens = self._candidates(scores, state.running)
         stops = (tokens[..., None] == state.ends[:, None]).any(-1) | (length >= state.limits)[:, None]
-        self._finish(state, totals, parents, tokens, stops, history, length)
+        self._finish(state, totals, parents, tokens, stops, texts, length)
         open_totals = totals + stops.float() * _LOW
         choice = open_totals.topk(self._beams)[1]
         state.running = open_totals.gather(1, choice)
         state.improvable = self._improvable(state, length)
         full = state.is_finished.all(1) & state.stop_when_full
         done = ~state.improvable | full | stops.all(1)
-        return Chosen(tokens.gather(1, choice), parents.gather(1, choice), done, ~totals[:, 0].isfinite())
+        self._follow(grid, parents.gather(1, choice), tokens.gather(1, choice), texts, history, lineage)
+        broken = ~totals[:, 0].isfinite()
+        best = state.lengths[:, 0], state.stored[:, 0]
+        return Results(done, broken, *best, None, state.finished[:, 0], summed=False)
 
     def _candidates(self, scores: Scores, running: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The best continuations of each segment over all its beams: totals, parent beams and tokens, each (S, W).
@@ -101,15 +120,25 @@ class BeamSearch:
         """
         segments, beams = scores.rows.shape
         width = min(self._width, scores.table.shape[1])
-        best, row_tokens = top(scores.table, scores.rows.flatten(), width, self._kernels)
+        best, row_tokens = scores.table[scores.rows.flatten()].topk(width)
         gains = best.view(segments, beams, width)
         gains = gains if scores.shift is None else gains - scores.shift[scores.rows][:, :, None]
         best, index = (gains + running[:, :, None]).view(segments, beams * width).topk(self._width)
         return best, index // width, row_tokens.view(segments, beams * width).gather(1, index)
 
+    def _follow(
+        self, grid: Tensor, parents: Tensor, tokens: Tensor, texts: Tensor, history: History, lineage: Lineage
+    ) -> None:
+        """Write each row's choice behind what the beam ``parents`` (S, K) held that it goes on from."""
+        texts = texts.gather(1, parents[..., None].expand(-1, -1, texts.shape[2]))
+        length = history.lengths[grid[:, 0]]
+        texts.scatter_(2, length[:, None, None].expand(-1, grid.shape[1], 1), tokens[..., None])
+        history.tokens[grid, : texts.shape[2]] = texts
+        follow(grid, parents, history, lineage, queued=self._queued)
+
     def _finish(
         self,
-        state: _State,
+        state: BeamState,
         totals: Tensor,
         parents: Tensor,
         tokens: Tensor,
@@ -146,25 +175,36 @@ class BeamSearch:
         merged = torch.cat([stored, fresh], 1)
         return merged.gather(1, index[..., None].expand(-1, -1, merged.shape[2]))
 
-    def _improvable(self, state: _State, length: Tensor) -> Tensor:
+    def _improvable(self, state: BeamState, length: Tensor) -> Tensor:
         """Whether a running beam may still beat the worst finished one, by the heuristic each segment asked for."""
         horizon = torch.where(state.hopeful, state.limits, length).double() ** state.penalties
         best = state.running[:, :1] / horizon.float()[:, None]
         worst = torch.where(state.is_finished, state.finished.amin(1, keepdim=True), _LOW)
         return state.improvable & (best > worst).any(1)
 
-    def results(self, history: Tensor) -> Results:
-        """See :class:`glossd.decoding.search.Search`. The score is the length-penalised sum of log-probabilities."""
-        state = self._live()
-        return Results(state.lengths[:, 0], state.stored[:, 0], state.finished[:, 0], summed=False)
-
     def keep(self, segments: Tensor) -> None:
         """See :class:`glossd.decoding.search.Search`."""
         self._state = self._live().keep(segments)
 
-    def _live(self) -> _State:
-        assert self._state is not None, "step before join"
+    def _live(self) -> BeamState:
+        assert self._state is not None, "advanced before anybody joined"
         return self._state
+
+
+def candidates(beams: int, ends: int) -> int:
+    """How many continuations of a segment are looked at: enough to leave ``beams`` when end tokens take theirs."""
+    return max(2, 1 + ends) * beams
+
+
+def follow(grid: Tensor, parents: Tensor, history: History, lineage: Lineage, *, queued: bool) -> None:
+    """Tell the lineage which row of ``grid`` (S, K) goes on from which beam ``parents`` (S, K)."""
+    origins = grid.gather(1, parents)
+    if queued:
+        lineage.follow_rows(origins.flatten(), grid.flatten(), time=history.longest)
+        return
+    moved = origins != grid
+    if bool(moved.any()):
+        lineage.follow_rows(origins[moved], grid[moved], time=history.longest)
 
 
 def _is_hopeful(params: GenerationParams) -> bool:

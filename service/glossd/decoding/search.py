@@ -1,7 +1,7 @@
 """Choosing tokens: the contract of a search over the segments in flight, and greedy search.
 
 A search owns the decoding state of all live segments that search alike; segments join at its end and leave anywhere,
-and each keeps its own limits. Shapes: S segments, K rows (beams) each, V vocabulary.
+and each keeps its own limits. Shapes: S segments, K rows (beams) each, R live rows, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from glossd.decoding.history import History, Lineage
 from glossd.native import Kernels
 from glossd.transfer import send
 from glossd.types import FinishReason, GenerationParams
@@ -32,20 +33,6 @@ class SearchKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """One step's choice: the next ``tokens`` (S, K), the beam each continues (S, K), which segments are ``done`` (S,).
-
-    ``parents`` None means that every row continues itself. ``broken`` (S,) marks segments whose scores left no finite
-    choice; nothing else about those is to be believed.
-    """
-
-    tokens: Tensor
-    parents: Tensor | None
-    done: Tensor
-    broken: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Hypothesis:
     """A finished segment: new tokens with the end token; score as in :class:`glossd.types.Generation`."""
 
@@ -56,13 +43,19 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The best text of each segment so far: the first ``counts`` (S,) of ``tokens`` (S, T), both int64.
+    """What a step came to: which segments are ``done`` (S,), and the best text of each so far.
 
-    ``scores`` (S,) float32 are as in :class:`Hypothesis`, or where ``summed`` the sums of which those are the means.
+    That is the first ``counts`` (S,) of a line of ``tokens`` (N, T), both int64: of line ``lines`` (S,), or where that
+    is None of each segment's own. ``scores`` (S,) float32 are as in :class:`Hypothesis`, or where ``summed`` the sums
+    of which those are the means. ``broken`` (S,) marks segments whose scores left no finite choice; nothing else about
+    those is to be believed.
     """
 
+    done: Tensor
+    broken: Tensor
     counts: Tensor
     tokens: Tensor
+    lines: Tensor | None
     scores: Tensor
     summed: bool
 
@@ -86,15 +79,11 @@ class Search(Protocol):
         """Append new segments after the live ones."""
         ...
 
-    def step(self, scores: Scores, history: Tensor, length: Tensor) -> Chosen:
-        """Choose from scores, already ruled.
+    def advance(self, scores: Scores, history: History, lineage: Lineage) -> Results:
+        """Choose from scores, already ruled, and write the choice behind what the rows hold.
 
-        ``history`` (S, K, T) holds the tokens so far and ``length`` (S,) how many of them count, start token included.
+        A row that goes on from another one holds what that one held, and its lineage says so.
         """
-        ...
-
-    def results(self, history: Tensor) -> Results:
-        """Right after a step: what the segments give that are done; ``history`` (S, K, T) already holds its choice."""
         ...
 
     def keep(self, segments: Tensor) -> None:
@@ -115,28 +104,14 @@ def peak(scores: Tensor, rows: Tensor, kernels: Kernels | None) -> tuple[Tensor,
     return best, tokens, total
 
 
-def top(scores: Tensor, rows: Tensor, count: int, kernels: Kernels | None) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest of rows (N,) of ``scores`` (R, V), best first, and where they stand: both (N, count)."""
-    if kernels is None:
-        best, index = scores[rows].topk(count)
-        return best, index
-    scores, rows = scores.contiguous(), rows.contiguous()
-    best, index = torch.empty(len(rows), count), torch.empty(len(rows), count, dtype=torch.int64)
-    outputs = (best.data_ptr(), index.data_ptr())
-    kernels.top(scores.data_ptr(), rows.data_ptr(), *outputs, len(rows), scores.shape[1], count)
-    return best, index
-
-
 class Greedy:
     """The most likely token at each step."""
 
-    def __init__(self, device: torch.device, kernels: Kernels | None = None) -> None:
+    def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._kernels = kernels
         self._limits = torch.zeros(0, dtype=torch.int64, device=device)
         self._ends = torch.zeros(0, 0, dtype=torch.int64, device=device)
         self._sums = torch.zeros(0, dtype=torch.float32, device=device)
-        self._lengths = self._limits
 
     def join(self, params: Sequence[GenerationParams]) -> None:
         """See :class:`Search`."""
@@ -146,18 +121,20 @@ class Greedy:
         self._ends = torch.cat([self._ends, ends]) if len(self._ends) else ends
         self._sums = torch.cat([self._sums, self._sums.new_zeros(len(params))])
 
-    def step(self, scores: Scores, history: Tensor, length: Tensor) -> Chosen:
-        """See :class:`Search`; the shift is not needed, since the sum of all probabilities is taken here."""
-        best, tokens, total = peak(scores.table, scores.rows[:, 0], self._kernels)
+    def advance(self, scores: Scores, history: History, lineage: Lineage) -> Results:
+        """See :class:`Search`; the shift is not needed, since the sum of all probabilities is taken here.
+
+        The score is the mean log-probability of the new tokens.
+        """
+        rows = scores.rows[:, 0]
+        length = history.lengths[rows]
+        best, tokens, total = peak(scores.table, rows, None)
         gain = best - total
         self._sums = self._sums + gain
-        self._lengths = length
-        ended = (tokens[:, None] == self._ends).any(1)
-        return Chosen(tokens[:, None], None, ended | (length >= self._limits), ~gain.isfinite())
-
-    def results(self, history: Tensor) -> Results:
-        """See :class:`Search`. The score is the mean log-probability of the new tokens."""
-        return Results(self._lengths, history[:, 0, 1:], self._sums, summed=True)
+        history.tokens[rows, length] = tokens
+        done = (tokens[:, None] == self._ends).any(1) | (length >= self._limits)
+        texts = history.tokens[:, 1 : history.longest + 1]
+        return Results(done, ~gain.isfinite(), length, texts, rows, self._sums, summed=True)
 
     def keep(self, segments: Tensor) -> None:
         """See :class:`Search`."""

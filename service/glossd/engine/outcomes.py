@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glossd.decoding.search import Chosen, Hypothesis, Results
+from glossd.decoding.search import Hypothesis, Results
 from glossd.transfer import Fetch
 from glossd.types import FinishReason
 
@@ -24,12 +24,13 @@ _HEAD = 4
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One group's segments after a step, on the host: which are done or broken (S,), and their :class:`Results`."""
+    """One group's segments after a step, on the host: its :class:`Results`, with ``lines`` of ``tokens``."""
 
     done: Array
     broken: Array
     counts: Array
     tokens: Array
+    lines: Array
     scores: Array
     summed: bool
 
@@ -41,7 +42,7 @@ class Outcome:
     def hypothesis(self, segment: int, ends: Sequence[int]) -> Hypothesis:
         """The text of a segment that is done; ``ends`` are its end tokens."""
         count = int(self.counts[segment])
-        tokens = tuple(self.tokens[segment, :count].tolist())
+        tokens = tuple(self.tokens[self.lines[segment], :count].tolist())
         score = float(self.scores[segment])
         reason = FinishReason.COMPLETE if tokens[-1] in ends else FinishReason.LENGTH
         return Hypothesis(tokens, score / count if self.summed else score, reason)
@@ -50,39 +51,41 @@ class Outcome:
 class Outcomes:
     """The outcome of each group. Where steps are ``queued`` they travel together, else they are read where they are."""
 
-    def __init__(self, parts: Sequence[tuple[Chosen, Results]], *, queued: bool) -> None:
+    def __init__(self, parts: Sequence[Results], *, queued: bool) -> None:
         self._parts = parts
         self._fetch = Fetch(_pack(parts)) if queued else None
 
     def read(self) -> list[Outcome]:
         """All of them, in order; waits for the step where it is under way."""
         if self._fetch is None:
-            return [_in_place(chosen, results) for chosen, results in self._parts]
+            return [_in_place(results) for results in self._parts]
         packed, outcomes = self._fetch.read(), []
-        for chosen, results in self._parts:
-            rows, packed = packed[: len(chosen.done)], packed[len(chosen.done) :]
+        for results in self._parts:
+            rows, packed = packed[: len(results.done)], packed[len(results.done) :]
             outcomes.append(_unpack(rows, results.summed))
         return outcomes
 
 
-def _in_place(chosen: Chosen, results: Results) -> Outcome:
-    flags = chosen.done.numpy(), chosen.broken.numpy()
-    return Outcome(*flags, results.counts.numpy(), results.tokens.numpy(), results.scores.numpy(), results.summed)
+def _in_place(results: Results) -> Outcome:
+    lines = np.arange(len(results.done)) if results.lines is None else results.lines.numpy()
+    flags = results.done.numpy(), results.broken.numpy()
+    texts = results.counts.numpy(), results.tokens.numpy(), lines
+    return Outcome(*flags, *texts, results.scores.numpy(), results.summed)
 
 
-def _pack(parts: Sequence[tuple[Chosen, Results]]) -> Tensor:
+def _pack(parts: Sequence[Results]) -> Tensor:
     """(segments of all groups, _HEAD + the longest text) int64; a score is its bits."""
-    longest = max(results.tokens.shape[1] for _, results in parts)
+    longest = max(results.tokens.shape[1] for results in parts)
     packed = []
-    for chosen, results in parts:
+    for results in parts:
         bits = results.scores.view(torch.int32)
-        head = torch.stack([chosen.done.long(), chosen.broken.long(), results.counts, bits.long()], 1)
-        tokens = functional.pad(results.tokens, (0, longest - results.tokens.shape[1]))
-        packed.append(torch.cat([head, tokens], 1))
+        head = torch.stack([results.done.long(), results.broken.long(), results.counts, bits.long()], 1)
+        tokens = results.tokens if results.lines is None else results.tokens[results.lines]
+        packed.append(torch.cat([head, functional.pad(tokens, (0, longest - tokens.shape[1]))], 1))
     return torch.cat(packed)
 
 
 def _unpack(rows: Array, summed: bool) -> Outcome:
     done, broken, counts, bits = rows[:, :_HEAD].T
     scores = bits.astype(np.int32).view(np.float32)
-    return Outcome(done != 0, broken != 0, counts, rows[:, _HEAD:], scores, summed)
+    return Outcome(done != 0, broken != 0, counts, rows[:, _HEAD:], np.arange(len(rows)), scores, summed)

@@ -6,6 +6,7 @@ Nothing here waits, and nothing here knows who asked.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ import torch
 from torch import Tensor
 
 from glossd.decoding.beam import BeamSearch
+from glossd.decoding.compiled import CompiledSearch
+from glossd.decoding.history import History
 from glossd.decoding.rules import Context, LogitRule, Renormalize, build_rules
-from glossd.decoding.search import Chosen, Greedy, Hypothesis, Results, Scores, Search, SearchKey, peak
+from glossd.decoding.search import Greedy, Hypothesis, Results, Scores, Search, SearchKey, peak
 from glossd.engine.outcomes import Outcome, Outcomes
 from glossd.engine.sequence import Sequence, Status
 from glossd.engine.slots import Move, Slots
@@ -64,10 +67,8 @@ class Runner:
         self._groups: dict[SearchKey, _Group] = {}
         self._row_owners: list[Sequence] = []
         self._source_owners: list[Sequence] = []
-        self._history = torch.zeros(rows, 0, dtype=torch.int64, device=device)
-        self._lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._history = History(rows, device)
         self._numbers = torch.arange(rows, device=device)
-        self._longest = 0
         self._rules: list[LogitRule] = []
         self._arranged = False
         self._under_way: tuple[list[_Group], Outcomes] | None = None
@@ -110,35 +111,37 @@ class Runner:
         self._cache.reserve_sources(slots, lengths)
         with torch.inference_mode():
             self._model.encode(self._index(ids), self._index(lengths), self._index(slots), self._cache)
-        for sequence, slot in zip(sequences, slots, strict=True):
-            self._place(sequence, slot)
+        self._place(sequences, slots)
         self._count_encode(lengths, time.monotonic_ns() - started)
 
-    def _place(self, sequence: Sequence, slot: int) -> None:
-        """Give rows and a search to a sequence whose source stands at ``slot``."""
-        params = sequence.request.params
-        sequence.source, sequence.rows = slot, self._rows.take(params.num_beams)
-        sequence.status, sequence.age = Status.RUNNING, 1
-        self._source_owners.append(sequence)
-        self._row_owners.extend([sequence] * params.num_beams)
-        if self._history.shape[1] < params.max_new_tokens + 2:
-            missing = max(params.max_new_tokens + 2, 2 * self._history.shape[1]) - self._history.shape[1]
-            self._history = torch.nn.functional.pad(self._history, (0, missing))
-        rows = self._index(sequence.rows)
-        self._history[rows, 0] = params.decoder_start_token_id
-        self._lengths[rows] = 1
-        key = SearchKey.of(params)
-        if key not in self._groups:
-            search = self._search(key)
-            self._groups[key] = _Group(key, search)
-        self._groups[key].search.join([params])
-        self._groups[key].sequences.append(sequence)
+    def _place(self, sequences: SequenceOf[Sequence], slots: SequenceOf[int]) -> None:
+        """Give rows and searches to sequences whose sources stand at ``slots``."""
+        alike: dict[SearchKey, list[Sequence]] = defaultdict(list)
+        rows: list[int] = []
+        starts: list[int] = []
+        for sequence, slot in zip(sequences, slots, strict=True):
+            params = sequence.request.params
+            sequence.source, sequence.rows = slot, self._rows.take(params.num_beams)
+            sequence.status, sequence.age = Status.RUNNING, 1
+            self._source_owners.append(sequence)
+            self._row_owners += [sequence] * params.num_beams
+            rows += sequence.rows
+            starts += [params.decoder_start_token_id] * params.num_beams
+            alike[SearchKey.of(params)].append(sequence)
+        self._history.begin(rows, starts, room=max(entry.request.params.max_new_tokens for entry in sequences) + 2)
+        for key, joining in alike.items():
+            if key not in self._groups:
+                self._groups[key] = _Group(key, self._search(key))
+            self._groups[key].search.join([sequence.request.params for sequence in joining])
+            self._groups[key].sequences += joining
         self._arranged = False
 
     def _search(self, key: SearchKey) -> Search:
+        if self._kernels is not None:
+            return CompiledSearch(key, self._kernels)
         if key.beams == 1:
-            return Greedy(self._device, self._kernels)
-        return BeamSearch(key.beams, key.ends, self._device, self._kernels, queued=self._queued)
+            return Greedy(self._device)
+        return BeamSearch(key.beams, key.ends, self._device, queued=self._queued)
 
     @torch.inference_mode()
     def step(self) -> list[Finished]:
@@ -158,19 +161,17 @@ class Runner:
         if not arranged:
             self._cache.arrange([owner.source for owner in self._row_owners], sources=self._sources.live)
         live = self._rows.live
-        lengths = self._lengths[:live]
         ages = [owner.age for owner in self._row_owners]
-        self._longest = max(ages)
-        tokens = self._history[:live].gather(1, lengths[:, None] - 1)[:, 0]
-        self._cache.expect(self._longest)
-        scores = self._model.decode(tokens, lengths - 1, self._cache)
+        self._history.longest = max(ages)
+        self._cache.expect(self._history.longest)
+        scores = self._model.decode(*self._history.last(live), self._cache)
         if not arranged:
             self._arrange()  # while a device decodes
-        shift = self._rule(scores, Context(self._history[:live, : self._longest], lengths, ages))
+        shift = self._rule(scores, Context(*self._history.seen(live), ages))
         groups = list(self._groups.values())
         outcomes = Outcomes([self._choose(group, scores, shift) for group in groups], queued=self._queued)
         self._under_way = groups, outcomes
-        self._lengths[:live] += 1
+        self._history.grow(live)
         for sequence in self._source_owners:
             sequence.age += 1
         self.counters.steps += 1
@@ -235,29 +236,10 @@ class Runner:
                 rows = group.grid.flatten()
                 scores[rows] = scores[rows].log_softmax(-1)
 
-    def _choose(self, group: _Group, scores: Tensor, shift: Tensor | None) -> tuple[Chosen, Results]:
-        """Let a group's search choose, and write its choice to the history."""
-        grid = group.grid
-        assert grid is not None
-        history = self._history[:, : self._longest + 1][grid]
-        length = self._lengths[grid[:, 0]]
-        chosen = group.search.step(Scores(scores, grid, shift), history, length)
-        if chosen.parents is not None:
-            history = history.gather(1, chosen.parents[..., None].expand(-1, -1, history.shape[2]))
-            self._follow(grid, chosen.parents)
-        history.scatter_(2, length[:, None, None].expand(-1, grid.shape[1], 1), chosen.tokens[..., None])
-        self._history[grid, : history.shape[2]] = history
-        return chosen, group.search.results(history)
-
-    def _follow(self, grid: Tensor, parents: Tensor) -> None:
-        """Make each row's keys and values those of the beam that it continues."""
-        origins = grid.gather(1, parents)
-        if self._queued:
-            self._cache.follow_rows(origins.flatten(), grid.flatten(), time=self._longest)
-            return
-        moved = origins != grid
-        if bool(moved.any()):
-            self._cache.follow_rows(origins[moved], grid[moved], time=self._longest)
+    def _choose(self, group: _Group, scores: Tensor, shift: Tensor | None) -> Results:
+        """Let a group's search choose."""
+        assert group.grid is not None
+        return group.search.advance(Scores(scores, group.grid, shift), self._history, self._cache)
 
     def _finish(self, sequence: Sequence, outcome: Outcome, index: int) -> Finished:
         if outcome.broken[index]:
@@ -299,9 +281,8 @@ class Runner:
     def _move_rows(self, moves: list[Move]) -> None:
         origins = self._index([move.origin for move in moves])
         targets = self._index([move.target for move in moves])
-        self._cache.move_rows(origins, targets, time=self._longest)
-        self._history[targets] = self._history[origins]
-        self._lengths[targets] = self._lengths[origins]
+        self._cache.move_rows(origins, targets, time=self._history.longest)
+        self._history.move(origins, targets)
         for move in moves:
             owner = self._row_owners[move.origin]
             self._row_owners[move.target] = owner

@@ -136,7 +136,7 @@ class Program:
     def scratch_bytes(self, *, rows: int, time: int) -> int:
         """Scratch for runs of so many rows, none of which sees or is of more than ``time`` positions."""
         attention = self.kernels.attend_scratch(time, self._batch_width) * _FLOAT if self._batch_width else 0
-        return max(self._scratch, attention, 8 * rows + (8 + _FLOAT) * (time + 64)) + 64
+        return max(self._scratch, attention, 8 * rows + (2 * 8 + _FLOAT) * (time + 64)) + 64
 
     def compiled(self) -> ctypes.Array[Operation]:
         """As the C operators read it."""

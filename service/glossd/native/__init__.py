@@ -14,7 +14,7 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-INTERFACE = 3
+INTERFACE = 4
 """Raised with ``GLOSSD_INTERFACE`` in ``common.h`` whenever a signature or a structure changes."""
 
 _POINTER = ctypes.c_void_p
@@ -27,12 +27,18 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "move": (*[_POINTER] * 3, *[_SIZE] * 6),
     "add_norm": (*[_POINTER] * 4, _FLOAT, _POINTER, _POINTER, _SIZE, _SIZE),
     "peak": (*[_POINTER] * 5, _SIZE, _SIZE),
-    "top": (*[_POINTER] * 4, *[_SIZE] * 3),
+    "greedy": (_POINTER,),
+    "beams": (_POINTER,),
     "pack": (_POINTER, _POINTER, *[_SIZE] * 3),
     "multiply": (_POINTER, _POINTER, _POINTER, _SIZE, _POINTER),
     "run": (_POINTER,),
 }
-_COUNTS: dict[str, tuple[type, ...]] = {"level": (), "scratch": (_SIZE,), "attend_scratch": (_SIZE, _SIZE)}
+_COUNTS: dict[str, tuple[type, ...]] = {
+    "level": (),
+    "scratch": (_SIZE,),
+    "attend_scratch": (_SIZE, _SIZE),
+    "search_scratch": (_SIZE, _SIZE, _SIZE),
+}
 
 ACTIVATIONS: dict[str, int] = {
     **{"": 0, "relu": 1, "silu": 2, "swish": 2, "gelu": 3},
@@ -75,6 +81,22 @@ class Run(ctypes.Structure):
     )
 
 
+class SearchStep(ctypes.Structure):
+    """``SearchStep`` of ``search.c``."""
+
+    _fields_ = (
+        *((name, _SIZE) for name in ("segments", "beams", "width", "ends_each", "vocabulary")),
+        *((name, _POINTER) for name in ("scores", "shift", "rows", "tokens")),
+        ("stride", _SIZE),
+        *((name, _POINTER) for name in ("lengths", "ancestors")),
+        ("reach", _SIZE),
+        *((name, _POINTER) for name in ("limits", "ends", "penalties", "stop_when_full", "hopeful", "running")),
+        *((name, _POINTER) for name in ("finished", "is_finished", "finished_lengths", "stored")),
+        ("room", _SIZE),
+        *((name, _POINTER) for name in ("improvable", "parents", "done", "broken", "scratch")),
+    )
+
+
 class Kernels:
     """The compiled operators; see the C sources for what each does.
 
@@ -91,11 +113,13 @@ class Kernels:
         self.move = library.glossd_move
         self.add_norm = library.glossd_add_norm
         self.peak = library.glossd_peak
-        self.top = library.glossd_top
+        self.greedy = library.glossd_greedy
+        self.beams = library.glossd_beams
         self.pack = library.glossd_pack
         self.multiply = library.glossd_multiply
         self.run = library.glossd_run
         self.scratch = library.glossd_scratch
+        self.search_scratch = library.glossd_search_scratch
         self.attend_scratch = library.glossd_attend_scratch
         self.level = int(library.glossd_level())
 

@@ -42,10 +42,23 @@ VECTOR INLINE void shape_scores(float *scores, const Scoring *scoring, int64_t h
     }
 }
 
-/* One head of one row: `count` stored keys and values of `width`, a multiple of 16 up to 64 that is known when compiled. */
+/* What is stored for the head that comes next: `count` positions of it at `keys` plus places. */
+typedef struct { const uint16_t *keys; const int64_t *places; int64_t count; } Coming;
+
+/* Ask for one position of `width` numbers before it is needed. */
+VECTOR INLINE void fetch(const uint16_t *stored, const int64_t width)
+{
+    _mm_prefetch((const char *)stored, _MM_HINT_T0);
+    if (width == 64)
+        _mm_prefetch((const char *)(stored + 32), _MM_HINT_T0);
+}
+
+/* One head of one row: `count` stored keys and values of `width`, a multiple of 16 up to 64 that is known when compiled.
+ * What is stored is spread over much more memory than is near, so its own values and the next head's keys are asked for
+ * as its keys are read. */
 VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const uint16_t *values, const int64_t *places,
                                const Scoring *scoring, int64_t head, float *context, float *scores, int64_t count,
-                               const int64_t width)
+                               const Coming *coming, const int64_t width)
 {
     float products[16][16] __attribute__((aligned(64))) = { { 0 } };
     __m512 part[4], sum[4];
@@ -57,9 +70,9 @@ VECTOR INLINE void attend_head(const float *query, const uint16_t *keys, const u
         const int64_t some = count - first < 16 ? count - first : 16;
         for (int64_t t = 0; t < some; t++) {
             const uint16_t *key = keys + places[first + t];
-            _mm_prefetch((const char *)(values + places[first + t]), _MM_HINT_T0);
-            if (width == 64)
-                _mm_prefetch((const char *)(values + places[first + t] + 32), _MM_HINT_T0);
+            fetch(values + places[first + t], width);
+            if (first + t < coming->count)
+                fetch(coming->keys + coming->places[first + t], width);
             __m512 total = _mm512_mul_ps(part[0], widened(key));
             for (int64_t i = 1; i < width / 16; i++)
                 total = _mm512_fmadd_ps(part[i], widened(key + i * 16), total);
@@ -98,31 +111,45 @@ VECTOR static void attend_plainly(const float *query, const uint16_t *keys, cons
             context[i] += scores[t] * from_bfloat(values[places[t] + i]);
 }
 
+/* Where in a store the positions are that a row sees; how many. */
+static int64_t find_places(const Store *store, const View *view, int64_t row, int64_t *places)
+{
+    const int64_t step = store->capacity * store->width, count = view->counts[row];
+    for (int64_t t = 0; t < count; t++) {
+        const int64_t entry = view->entries ? view->entries[row] : view->ancestors[row * view->stride + t];
+        places[t] = entry * store->heads * step + t * store->width;
+    }
+    return count;
+}
+
 /* Attention of one query a row, found `stride` floats from row to row, over what the row sees; it stands at the last
- * position seen. context (rows, heads * width). scratch: for the largest count a place and a float each, and 16 more. */
+ * position seen. context (rows, heads * width). scratch: for the largest count two places and a float each, and 16 more. */
 VECTOR void glossd_attend_stored(const Store *store, const Scoring *scoring, const View *view, const float *queries,
                                  int64_t stride, float *context, void *scratch, int64_t rows)
 {
     const int64_t heads = store->heads, width = store->width, step = store->capacity * width;
+    int64_t most = 0;
+    for (int64_t r = 0; r < rows; r++)
+        most = view->counts[r] > most ? view->counts[r] : most;
+    int64_t *places = scratch, *next = places + most, count = find_places(store, view, 0, places);
+    float *scores = (float *)(next + most);
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t count = view->counts[r];
-        int64_t *places = scratch;
-        float *scores = (float *)(places + count);
-        for (int64_t t = 0; t < count; t++) {
-            const int64_t entry = view->entries ? view->entries[r] : view->ancestors[r * view->stride + t];
-            places[t] = entry * heads * step + t * width;
-        }
+        const int64_t next_count = r + 1 < rows ? find_places(store, view, r + 1, next) : 0;
         for (int64_t h = 0; h < heads; h++) {
             const uint16_t *keys = store->keys + h * step, *values = store->values + h * step;
             const float *query = queries + r * stride + h * width;
+            const Coming coming = h + 1 < heads ? (Coming){ keys + step, places, count }
+                                                : (Coming){ store->keys, next, next_count };
             float *out = context + (r * heads + h) * width;
             if (width == 64)
-                attend_head(query, keys, values, places, scoring, h, out, scores, count, 64);
+                attend_head(query, keys, values, places, scoring, h, out, scores, count, &coming, 64);
             else if (width == 32)
-                attend_head(query, keys, values, places, scoring, h, out, scores, count, 32);
+                attend_head(query, keys, values, places, scoring, h, out, scores, count, &coming, 32);
             else
                 attend_plainly(query, keys, values, places, scoring, h, out, scores, count, width);
         }
+        int64_t *free = places;
+        places = next, next = free, count = next_count;
     }
 }
 

@@ -13,7 +13,7 @@
 #define KERNEL
 #endif
 #define INLINE static inline __attribute__((always_inline))
-#define GLOSSD_INTERFACE 3 /* as in __init__.py */
+#define GLOSSD_INTERFACE 4 /* as in __init__.py */
 #define LOWEST (-3.402823466e+38f)
 
 /* The loops are compiled as if all numbers were finite, which is what lets them become vectors. Minus infinity still

@@ -145,37 +145,3 @@ KERNEL void glossd_peak(const float *scores, const int64_t *numbers, float *sums
     }
 }
 
-/* The `keep` largest of each row numbers[r], best first, the lower index first where equal. Blocks of 64 whose maximum does not reach
- * the worst kept value are passed over, so that nearly all of the work is one sweep of comparisons. */
-KERNEL void glossd_top(const float *scores, const int64_t *numbers, float *best, int64_t *index, int64_t rows,
-                       int64_t width, int64_t keep)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const float *row = scores + numbers[r] * width;
-        float *values = best + r * keep;
-        int64_t *places = index + r * keep, held = 0;
-        for (int64_t block = 0; block < width; block += 64) {
-            const int64_t end = block + 64 < width ? block + 64 : width;
-            if (held == keep) {
-                float highest = LOWEST;
-                for (int64_t i = block; i < end; i++)
-                    highest = row[i] > highest ? row[i] : highest;
-                if (!(highest > values[keep - 1]))
-                    continue;
-            }
-            for (int64_t i = block; i < end; i++) {
-                const float value = row[i];
-                if (held == keep && !(value > values[keep - 1]))
-                    continue;
-                int64_t place = held < keep ? held++ : keep - 1;
-                while (place > 0 && values[place - 1] < value) {
-                    values[place] = values[place - 1];
-                    places[place] = places[place - 1];
-                    place--;
-                }
-                values[place] = value;
-                places[place] = i;
-            }
-        }
-    }
-}

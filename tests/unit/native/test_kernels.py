@@ -127,16 +127,3 @@ def test_a_row_with_no_finite_choice_has_no_number_as_its_sum(kernels: Kernels) 
     scores[2, 77] = torch.nan
     total, _, _ = peak(kernels, scores)
     assert total.isnan().tolist() == [False, True, True]
-
-
-@pytest.mark.parametrize("count", [1, 4, 12])
-def test_the_best_few_are_topk(kernels: Kernels, count: int) -> None:
-    torch.manual_seed(count)
-    scores = torch.randn(8, 700)
-    scores[3, 40:] = -torch.inf
-    best, index = torch.empty(8, count), torch.empty(8, count, dtype=torch.int64)
-    numbers = torch.arange(8)
-    kernels.top(scores.data_ptr(), numbers.data_ptr(), best.data_ptr(), index.data_ptr(), 8, 700, count)
-    values, places = scores.topk(count)
-    assert torch.equal(best, values)
-    assert torch.equal(index, places)
