@@ -29,7 +29,7 @@ from glossd.models.layers import (
     fuse,
     padding_mask,
 )
-from glossd.models.program import CONTEXT, HIDDEN, SCORES, WIDE, Program, ProgramCache, Programs
+from glossd.models.program import CONTEXT, HIDDEN, WIDE, Program, ProgramCache, Programs
 from glossd.models.step import DecodeStep
 from glossd.models.vocabulary import Table, Vocabulary
 from glossd.native import Kernels
@@ -226,7 +226,7 @@ class BartModel:
             self._list_feed_forward(decoder, layer)
         if self._decoder_norm is not None:
             decoder.norm(HIDDEN, HIDDEN, self._decoder_norm)
-        decoder.linear(HIDDEN, SCORES, self._head, part="vocabulary")
+        decoder.score(self._head)
         return Programs(encoder, decoder)
 
     def _list_embedding(self, program: Program, embedding: Embedding) -> None:

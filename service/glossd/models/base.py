@@ -80,6 +80,7 @@ class Seq2SeqModel(Protocol):
     def decode(self, token_ids: Tensor, positions: Tensor, cache: KVCache) -> Tensor:
         """One step for the live rows: ``token_ids`` (R,) int64 stand at ``positions`` (R,) int64, 0 is the start token.
 
-        Writes the rows' self-attention keys and values there and returns logits (R, V) float32 of the next token.
+        Writes the rows' self-attention keys and values there and returns logits (R, V) float32 of the next token; there
+        may be more than tokens, minus infinity each.
         """
         ...

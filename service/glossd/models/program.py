@@ -80,6 +80,10 @@ class Program:
         self._need(self.kernels.scratch(matrix.matrix.inputs))
         self._add(part, _LINEAR, origin, target, matrix.matrix.outputs, matrices=(matrix, None))
 
+    def score(self, head: LinearMap) -> None:
+        """SCORES from HIDDEN. Rows are filled up to whole blocks with minus infinity, which no search chooses."""
+        self.linear(HIDDEN, SCORES, self._matrix(head).whole(), part="vocabulary")
+
     def feed(self, origin: int, target: int, expand: LinearMap, contract: LinearMap, *, gate: str | None) -> None:
         """``target`` from ``origin`` by two maps; ``gate``: the activation of a gate that comes beside its factor."""
         first, second = self._matrix(expand), self._matrix(contract)

@@ -119,6 +119,13 @@ class Int8Matrix:
         padded, sizes = _padded(bias, outputs), self._sizes(outputs)
         return self._over(self.panels, self.scales, padded, self.offsets, self.kernels, sizes)
 
+    def whole(self) -> Int8Matrix:
+        """The map to whole blocks of outputs, so that rows of them are aligned; those it has not are minus infinity."""
+        wide, outputs = len(self.bias), self.matrix.outputs
+        bias = self.bias.clone()
+        bias[outputs:] = -torch.inf
+        return self._over(self.panels, self.scales, bias, self.offsets, self.kernels, self._sizes(wide))
+
     def _sizes(self, outputs: int = 0) -> _Sizes:
         matrix = self.matrix
         return matrix.inputs, outputs or matrix.outputs, matrix.activation, matrix.level

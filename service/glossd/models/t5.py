@@ -28,7 +28,7 @@ from glossd.models.layers import (
     fuse,
     padding_mask,
 )
-from glossd.models.program import CONTEXT, HIDDEN, NORMED, SCORES, WIDE, Distances, Program, ProgramCache, Programs
+from glossd.models.program import CONTEXT, HIDDEN, NORMED, WIDE, Distances, Program, ProgramCache, Programs
 from glossd.models.quantized import Int8Matrix
 from glossd.models.step import DecodeStep
 from glossd.models.vocabulary import Vocabulary
@@ -247,7 +247,7 @@ class T5Model:
             self._list_feed_forward(decoder, layer)
         decoder.norm(HIDDEN, HIDDEN, self._decoder_norm)
         assert isinstance(self._head, Int8Matrix)
-        decoder.linear(HIDDEN, SCORES, self._head.times(self._head_scale), part="vocabulary")
+        decoder.score(self._head.times(self._head_scale))
         return Programs(encoder, decoder)
 
     def _list_feed_forward(self, program: Program, layer: EncoderLayer | DecoderLayer) -> None:

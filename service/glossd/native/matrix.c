@@ -203,7 +203,7 @@ AMX static void block_amx(const int8_t *tiles, const int8_t *panels, int64_t dee
 
 /* As block_amx, eight rows at a time in vector registers. */
 VECTOR static void block_vnni(const int8_t *tiles, const int8_t *panels, const int32_t *offsets, int64_t deep,
-                            int64_t rows, int32_t *sums)
+                            int64_t rows, int32_t *sums, const int8_t *ahead)
 {
     const int8_t *beside = panels + deep * CELL;
     const __m512i left = _mm512_loadu_si512(offsets), right = _mm512_loadu_si512(offsets + TILE);
@@ -216,6 +216,7 @@ VECTOR static void block_vnni(const int8_t *tiles, const int8_t *panels, const i
             for (int64_t j = 0; j < TILE; j++) {
                 const __m512i one = _mm512_loadu_si512(panels + k * CELL + j * 64);
                 const __m512i two = _mm512_loadu_si512(beside + k * CELL + j * 64);
+                _mm_prefetch((const char *)(ahead + k * CELL + j * 64), _MM_HINT_T1);
                 for (int r = 0; r < 8; r++) {
                     int32_t four;
                     memcpy(&four, tile + k * CELL + r * DEEP + j * 4, 4);
@@ -224,6 +225,7 @@ VECTOR static void block_vnni(const int8_t *tiles, const int8_t *panels, const i
                     total[r][1] = _mm512_dpbusd_epi32(total[r][1], all, two);
                 }
             }
+        ahead += deep * CELL;
         for (int r = 0; r < 8; r++) {
             _mm512_storeu_si512(sums + (first + r) * BLOCK, _mm512_sub_epi32(total[r][0], left));
             _mm512_storeu_si512(sums + (first + r) * BLOCK + TILE, _mm512_sub_epi32(total[r][1], right));
@@ -288,7 +290,7 @@ VECTOR void glossd_multiply(const Matrix *matrix, const float *rows, float *outp
                 if (amx)
                     block_amx(tile, panel, deep, some, sums);
                 else
-                    block_vnni(tile, panel, matrix->offsets + column, deep, some, sums);
+                    block_vnni(tile, panel, matrix->offsets + column, deep, some, sums, panel + 2 * deep * CELL);
                 finish_block(sums, matrix, column, steps + r, output + (start + r) * out, some);
             }
     }
