@@ -105,20 +105,25 @@ def count_program(worker: Any, spent: dict[str, int]) -> None:
 def peak_operations(kind: str) -> float:
     """Multiplications and additions a second of one large product on one thread: the best of several."""
     import torch
-    from glossd.models.quantized import Int8Linear
+    from glossd.models.quantized import Int8Linear, Int8Matrix
+    from glossd.native import load_kernels
 
     torch.set_num_threads(1)
     left, right = torch.randn(_PEAK_SIZE, _PEAK_SIZE), torch.randn(_PEAK_SIZE, _PEAK_SIZE)
-    linear = Int8Linear.of(right, None) if kind == "int8" else None
-    rounded = (left * 30).clamp(-127, 127).to(torch.int8)
+    products: list[Callable[[], object]] = [lambda: torch.mm(left, right)]
+    if kind == "int8":  # the better one of oneDNN's and ours
+        linear, kernels = Int8Linear.of(right, None), load_kernels()
+        rounded = (left * 30).clamp(-127, 127).to(torch.int8)
+        products = [lambda: linear.product(rounded)]
+        if kernels is not None and kernels.level:
+            matrix = Int8Matrix.of(right, None, kernels=kernels)
+            products.append(lambda: matrix(left))
     best = float("inf")
-    for _ in range(8):
-        started = time.thread_time()
-        if linear is None:
-            torch.mm(left, right)
-        else:
-            linear.product(rounded)
-        best = min(best, time.thread_time() - started)
+    for product in products:
+        for _ in range(8):
+            started = time.thread_time()
+            product()
+            best = min(best, time.thread_time() - started)
     return 2.0 * _PEAK_SIZE**3 / best
 
 

@@ -123,14 +123,15 @@ class KVCache:
         for source in row_sources:
             row_lanes.append(lanes_used[source])
             lanes_used[source] += 1
+        lengths = self._source_lengths[:sources]
         self.rows, self.sources = len(row_sources), sources
-        self.cross_time = max(self._source_lengths[:sources], default=0)
+        self.cross_time = max(lengths, default=0)
+        counts = [lengths[source] for source in row_sources]
+        self.row_sources, self.row_counts = send([list(row_sources), counts], device=self.device)
         self._lay_out(row_sources, row_lanes, max(lanes_used, default=1))
 
     def _lay_out(self, row_sources: Sequence[int], row_lanes: Sequence[int], lanes: int) -> None:
         lengths = self._source_lengths[: self.sources]
-        self.row_sources = send(list(row_sources), device=self.device)
-        self.row_counts = send([lengths[source] for source in row_sources], device=self.device)
         mask = None
         if any(length != self.cross_time for length in lengths):
             time = torch.arange(self.cross_time, device=self.device)

@@ -6,7 +6,7 @@ A model lists its operations once; here they become what ``program.c`` reads, wi
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -231,6 +231,9 @@ class ProgramCache(KVCache):
         kernels = programs.encoder.kernels
         super().__init__(shape, dtype=torch.bfloat16, device=torch.device("cpu"), kernels=kernels)
         self.encoder, self.decoder = Worker(programs.encoder), Worker(programs.decoder)
+
+    def _lay_out(self, row_sources: Sequence[int], row_lanes: Sequence[int], lanes: int) -> None:
+        """Nothing: the C operators read each row's source and how long that is."""
 
     def locate(self, run: Run) -> None:
         """Tell a run where the stores are now."""
