@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_NUMPY = {torch.int64: np.int64, torch.float64: np.float64, torch.bool: np.bool_}
+
 
 def send(values: object, *, device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
     """A tensor of numbers, or of lists of them, on ``device``; queued there behind what is under way."""
-    here = torch.tensor(values, dtype=dtype)
+    here = torch.from_numpy(np.array(values, dtype=_NUMPY[dtype]))  # half the time that torch takes over a list
     return here if device.type == "cpu" else here.pin_memory().to(device, non_blocking=True)
 
 

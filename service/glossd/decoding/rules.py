@@ -7,17 +7,15 @@ over rows of different age: ``history`` (R, T) int64 holds each row's tokens so 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from glossd.transfer import send
-from glossd.types import GenerationParams
 
 _NEVER = float("-inf")
 
@@ -42,21 +40,25 @@ class Rows:
     index: Tensor
 
 
-class LogitRule(Protocol):
-    """Changes ``scores`` (R, V) float32 in place.
+class LogitRule(ABC):
+    """Changes ``scores`` (R, V) float32 in place."""
 
-    ``shift_free`` says that the rule does the same to scores that a constant per row was added to.
-    """
+    __slots__ = ()
 
-    shift_free: ClassVar[bool]
-
+    @abstractmethod
     def apply(self, scores: Tensor, context: Context) -> None:
         """Apply to the rows this rule was made for."""
-        ...
+
+    def on_probabilities(self, context: Context) -> Tensor | None:
+        """The rows (N,) of beams whose scores have to be log-probabilities this time.
+
+        None where it is the same to all rows whether a constant is added to their scores before the rule or after.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)
-class RepetitionPenalty:
+class RepetitionPenalty(LogitRule):
     """Divide positive and multiply negative scores of tokens that a row already holds (Keskar et al. 2019).
 
     ``start`` is the rows' start token, which may stand behind the last token that can follow.
@@ -65,7 +67,11 @@ class RepetitionPenalty:
     rows: Tensor
     penalty: float
     start: int
-    shift_free: ClassVar[bool] = False
+    beamed: bool
+
+    def on_probabilities(self, context: Context) -> Tensor | None:
+        """See :class:`LogitRule`."""
+        return self.rows if self.beamed else None
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -80,12 +86,11 @@ class RepetitionPenalty:
 
 
 @dataclass(frozen=True, slots=True)
-class NoRepeatNgram:
+class NoRepeatNgram(LogitRule):
     """Never complete an n-gram that the row already holds."""
 
     rows: Tensor
     size: int
-    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -103,13 +108,12 @@ class NoRepeatNgram:
 
 
 @dataclass(frozen=True, slots=True)
-class BannedTokens:
+class BannedTokens(LogitRule):
     """Single tokens that are never chosen: ``numbers`` in rising order, and the same as a tensor (N,)."""
 
     rows: Tensor
     numbers: Sequence[int]
     tokens: Tensor
-    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -118,12 +122,11 @@ class BannedTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class OnceAtMost:
+class OnceAtMost(LogitRule):
     """Tokens that are never chosen a second time, such as placeholders for spans that are put back afterwards."""
 
     rows: Tensor
     tokens: Tensor
-    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -134,13 +137,12 @@ class OnceAtMost:
 
 
 @dataclass(frozen=True, slots=True)
-class BannedSequence:
+class BannedSequence(LogitRule):
     """A sequence of two or more tokens that is never completed."""
 
     rows: Tensor
     prefix: Tensor
     last: int
-    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -153,13 +155,12 @@ class BannedSequence:
 
 
 @dataclass(frozen=True, slots=True)
-class MinNewTokens:
+class MinNewTokens(LogitRule):
     """No end token before ``minimum`` new tokens."""
 
     rows: Rows
     minimum: int
     ends: Tensor
-    shift_free: ClassVar[bool] = True
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -169,28 +170,35 @@ class MinNewTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class ForcedToken:
-    """At ``length`` tokens so far (the start token counts) only ``token`` can follow."""
+class ForcedToken(LogitRule):
+    """At ``lengths`` tokens so far (one number a row; the start token counts) only ``token`` can follow."""
 
     rows: Rows
-    length: int
+    lengths: Sequence[int]
     token: int
-    shift_free: ClassVar[bool] = False
+    beamed: bool
+
+    def on_probabilities(self, context: Context) -> Tensor | None:
+        """See :class:`LogitRule`."""
+        return self._due(context) if self.beamed else None
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
-        due = _those(self.rows, [context.ages[row] == self.length for row in self.rows.numbers])
+        due = self._due(context)
         if due is not None:
             scores[due] = _NEVER
             scores[due, self.token] = 0.0
 
+    def _due(self, context: Context) -> Tensor | None:
+        places = zip(self.rows.numbers, self.lengths, strict=True)
+        return _those(self.rows, [context.ages[row] == length for row, length in places])
+
 
 @dataclass(frozen=True, slots=True)
-class Renormalize:
+class Renormalize(LogitRule):
     """Make the rows' probabilities sum to one again after the other rules."""
 
     rows: Tensor
-    shift_free: ClassVar[bool] = False
 
     def apply(self, scores: Tensor, context: Context) -> None:
         """See :class:`LogitRule`."""
@@ -215,91 +223,3 @@ def _forbid(scores: Tensor, rows: Tensor, tokens: Tensor, when: Tensor) -> None:
     places = rows * vocabulary + tokens.clamp(max=vocabulary - 1)
     change = torch.where(when & (tokens < vocabulary), _NEVER, 0.0)
     scores.view(-1).scatter_add_(0, places.expand_as(change).flatten(), change.flatten())
-
-
-def build_rules(params: Sequence[GenerationParams], *, device: torch.device) -> list[LogitRule]:
-    """The rules of the live rows, one ``params`` a row, in the order in which they must run.
-
-    Rows that ask for the same thing share one rule, so the number of rules does not grow with the rows.
-    """
-    alike: dict[GenerationParams, list[int]] = defaultdict(list)
-    for row, asked in enumerate(params):
-        alike[asked].append(row)
-    rules: list[LogitRule] = []
-    for collect in (_repetition, _ngrams, _bad_words, _once, _minimum, _first, _last, _suppressed, _normal):
-        groups: dict[object, list[int]] = defaultdict(list)
-        wanted: dict[object, Callable[[Rows], list[LogitRule]]] = {}
-        for asked, numbers in alike.items():
-            found = collect(asked, device)
-            if found is not None:
-                key, wanted[key] = found
-                groups[key] += numbers
-        for key, rows in groups.items():
-            rules.extend(wanted[key](Rows(tuple(rows), send(rows, device=device))))
-    return rules
-
-
-_Found = tuple[object, Callable[[Rows], list[LogitRule]]] | None
-
-
-def _repetition(params: GenerationParams, device: torch.device) -> _Found:
-    penalty = params.repetition_penalty
-    start = params.decoder_start_token_id
-    return None if penalty == 1.0 else ((penalty, start), lambda rows: [RepetitionPenalty(rows.index, penalty, start)])
-
-
-def _ngrams(params: GenerationParams, device: torch.device) -> _Found:
-    size = params.no_repeat_ngram_size
-    return None if size == 0 else (size, lambda rows: [NoRepeatNgram(rows.index, size)])
-
-
-def _bad_words(params: GenerationParams, device: torch.device) -> _Found:
-    """A lone end token is no bad word, as in ``transformers``."""
-    words = [word for word in params.bad_words if word not in {(end,) for end in params.eos_token_ids}]
-    single = sorted({word[0] for word in words if len(word) == 1})
-    longer = [word for word in words if len(word) > 1]
-    if not words:
-        return None
-
-    def build(rows: Rows) -> list[LogitRule]:
-        rules: list[LogitRule] = [
-            BannedSequence(rows.index, send(word[:-1], device=device), word[-1]) for word in longer
-        ]
-        return [BannedTokens(rows.index, single, send(single, device=device)), *rules] if single else rules
-
-    return (params.bad_words, params.eos_token_ids), build
-
-
-def _once(params: GenerationParams, device: torch.device) -> _Found:
-    tokens = params.once
-    if not tokens:
-        return None
-    return tokens, lambda rows: [OnceAtMost(rows.index, send(tokens, device=device))]
-
-
-def _minimum(params: GenerationParams, device: torch.device) -> _Found:
-    least, ends = params.min_new_tokens, params.eos_token_ids
-    if least <= 0:
-        return None
-    return (least, ends), lambda rows: [MinNewTokens(rows, least, send(ends, device=device))]
-
-
-def _first(params: GenerationParams, device: torch.device) -> _Found:
-    token = params.forced_bos_token_id
-    return None if token is None else (token, lambda rows: [ForcedToken(rows, 1, token)])
-
-
-def _last(params: GenerationParams, device: torch.device) -> _Found:
-    token, length = params.forced_eos_token_id, params.max_new_tokens
-    return None if token is None else ((token, length), lambda rows: [ForcedToken(rows, length, token)])
-
-
-def _suppressed(params: GenerationParams, device: torch.device) -> _Found:
-    tokens = tuple(sorted(params.suppressed))
-    if not tokens:
-        return None
-    return tokens, lambda rows: [BannedTokens(rows.index, tokens, send(tokens, device=device))]
-
-
-def _normal(params: GenerationParams, device: torch.device) -> _Found:
-    return (True, lambda rows: [Renormalize(rows.index)]) if params.renormalize else None

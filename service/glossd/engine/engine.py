@@ -24,6 +24,7 @@ from glossd.engine.scheduler import Scheduler, bucket
 from glossd.engine.sequence import Sequence, tell_late
 from glossd.engine.statistics import EngineStatistics
 from glossd.engine.waiting import WaitingQueue
+from glossd.engine.withdrawals import Withdrawals
 from glossd.errors import DrainingError, EngineDeadError
 from glossd.models.base import ModelInfo, Seq2SeqModel
 from glossd.types import Generation, GenerationRequest, Priority
@@ -32,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 IDLE_BEAT_SECONDS = 1.0
 _JOIN_SECONDS = 0.5
-_SWEEP_NS = 50_000_000
 
 
 class Engine:
@@ -49,8 +49,7 @@ class Engine:
     ) -> None:
         self._limits = limits = limits or EngineLimits()
         self._info: ModelInfo = model.info
-        self._on_death = on_death
-        share = limits.interactive_share
+        self._on_death, share = on_death, limits.interactive_share
         self._waiting = WaitingQueue(ageing_ns=int(limits.ageing_seconds * 1e9), bulk_share=limits.bulk_share)
         self._scheduler = Scheduler(
             self._waiting, rows=limits.rows, batch_tokens=limits.batch_tokens, interactive_share=share
@@ -65,6 +64,7 @@ class Engine:
         self.alignments = AlignmentQueue(model, self._device, self._lock, self._refuse_if_stopped)
         self._inbox: list[Sequence] = []
         self._unanswered: set[Sequence] = set()
+        self._withdrawals = Withdrawals()
         self._in_flight: dict[Key, Sequence] = {}
         self._recent = Recent(self._limits.cache_entries)
         self._closing = False
@@ -72,7 +72,7 @@ class Engine:
         self._inbox_tokens = self._cancelled = self._expired = self._expired_unstarted = self._shared = self._cached = 0
         self.beats = self.expected_ns = 0
         self.first_answered: GenerationRequest | None = None
-        self._beat_ns = self._sweep_due_ns = time.monotonic_ns()
+        self._beat_ns = time.monotonic_ns()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"glossd-engine-{name}", daemon=True)
         self._thread.start()
@@ -105,6 +105,7 @@ class Engine:
             sequence = Sequence(request, time.monotonic_ns(), [waiter])
             self._in_flight[key] = sequence
             self._unanswered.add(sequence)
+            self._withdrawals.follow(sequence, waiter)
             self._inbox.append(sequence)
             self._inbox_tokens += sequence.length
             self._lock.notify()
@@ -159,6 +160,7 @@ class Engine:
         if twin.request.priority is Priority.BULK and request.priority is Priority.INTERACTIVE:
             return False
         twin.waiters.append(waiter)
+        self._withdrawals.follow(twin, waiter)
         self._shared += 1
         return True
 
@@ -186,8 +188,7 @@ class Engine:
         now_ns = time.monotonic_ns()
         self._discard(now_ns)
         batches = [wanted for batch in self._joining(now_ns) if (wanted := self._still_wanted(batch, now_ns))]
-        for sequence in chain.from_iterable(batches):
-            self._admitted[sequence] = None
+        self._admitted |= dict.fromkeys(chain.from_iterable(batches))
         try:
             for batch in batches:
                 padded_tokens = len(batch) * max(sequence.length for sequence in batch)
@@ -273,19 +274,17 @@ class Engine:
         return True
 
     def _discard(self, now_ns: int) -> None:
-        """Take out what is cancelled or too late: from the batch at every step, from the whole queue now and then.
-
-        A sweep costs what the queue is long, so the next one waits fifty times as long as the last one took.
-        """
+        """Take out what is cancelled or too late: from the batch at every step, from the whole queue now and then."""
+        gone: list[Sequence] = []
         with self._lock:
-            gone = [sequence for sequence in self._runner.live if sequence.is_unwanted(now_ns)]
-            if gone:
-                self._runner.drop(gone)
-            if now_ns >= self._sweep_due_ns:
+            if self._withdrawals.concern_live():
+                gone = [sequence for sequence in self._runner.live if sequence.is_unwanted(now_ns)]
+                if gone:
+                    self._runner.drop(gone)
+            if self._withdrawals.concern_waiting(now_ns):
                 gone += self._waiting.remove(lambda sequence: sequence.is_unwanted(now_ns))
                 gone += self._recovery.remove(lambda sequence: sequence.is_unwanted(now_ns))
-                ended_ns = time.monotonic_ns()
-                self._sweep_due_ns = ended_ns + max(_SWEEP_NS, 50 * (ended_ns - now_ns))
+                self._withdrawals.swept(now_ns)
             late = self._bury(gone)
         tell_late(late)
 
@@ -329,6 +328,7 @@ class Engine:
 
     def _forget(self, sequence: Sequence) -> None:
         self._unanswered.discard(sequence)
+        self._withdrawals.forget(sequence)
         self._admitted.pop(sequence, None)
         self._recovery.left(sequence)
         key = (sequence.request.source_ids, sequence.request.params)

@@ -48,6 +48,10 @@ class Outcome:
         return Hypothesis(tokens, score / count if self.summed else score, reason)
 
 
+_EMPTY: Array = np.zeros(0, dtype=np.int64)
+_NOBODY = Outcome(_EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY, _EMPTY, summed=False)
+
+
 class Outcomes:
     """The outcome of each group. Where steps are ``queued`` they travel together, else they are read where they are."""
 
@@ -67,8 +71,10 @@ class Outcomes:
 
 
 def _in_place(results: Results) -> Outcome:
-    lines = np.arange(len(results.done)) if results.lines is None else results.lines.numpy()
     flags = results.done.numpy(), results.broken.numpy()
+    if not (flags[0] | flags[1]).any():
+        return _NOBODY
+    lines = np.arange(len(results.done)) if results.lines is None else results.lines.numpy()
     texts = results.counts.numpy(), results.tokens.numpy(), lines
     return Outcome(*flags, *texts, results.scores.numpy(), results.summed)
 

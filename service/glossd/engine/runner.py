@@ -17,8 +17,10 @@ from torch import Tensor
 from glossd.decoding.beam import BeamSearch
 from glossd.decoding.compiled import CompiledSearch
 from glossd.decoding.history import History
-from glossd.decoding.rules import Context, LogitRule, Renormalize, build_rules
-from glossd.decoding.search import Greedy, Hypothesis, Results, Scores, Search, SearchKey, peak
+from glossd.decoding.rulebook import parts_of
+from glossd.decoding.rules import Context
+from glossd.decoding.ruling import NO_RULES, Ruling
+from glossd.decoding.search import Greedy, Hypothesis, Results, Scores, Search, SearchKey
 from glossd.engine.outcomes import Outcome, Outcomes
 from glossd.engine.sequence import Sequence, Status
 from glossd.engine.slots import Move, Slots
@@ -69,7 +71,7 @@ class Runner:
         self._source_owners: list[Sequence] = []
         self._history = History(rows, device)
         self._numbers = torch.arange(rows, device=device)
-        self._rules: list[LogitRule] = []
+        self._ruling = NO_RULES
         self._arranged = False
         self._under_way: tuple[list[_Group], Outcomes] | None = None
         self._dropped: list[Sequence] = []
@@ -123,6 +125,7 @@ class Runner:
             params = sequence.request.params
             sequence.source, sequence.rows = slot, self._rows.take(params.num_beams)
             sequence.status, sequence.age = Status.RUNNING, 1
+            sequence.rules = parts_of(params, self._device)
             self._source_owners.append(sequence)
             self._row_owners += [sequence] * params.num_beams
             rows += sequence.rows
@@ -167,7 +170,7 @@ class Runner:
         scores = self._model.decode(*self._history.last(live), self._cache)
         if not arranged:
             self._arrange()  # while a device decodes
-        shift = self._rule(scores, Context(*self._history.seen(live), ages))
+        shift = self._ruling.apply(scores, Context(*self._history.seen(live), ages))
         groups = list(self._groups.values())
         outcomes = Outcomes([self._choose(group, scores, shift) for group in groups], queued=self._queued)
         self._under_way = groups, outcomes
@@ -199,42 +202,6 @@ class Runner:
         self._dropped += sequences
         if self._under_way is None:
             self._settle()
-
-    def _rule(self, scores: Tensor, context: Context) -> Tensor | None:
-        """Apply every row's rules to its logits (R, V), in place; less the shift (R,) they are log-probabilities.
-
-        Rules that only forbid leave the shift out of the scores, which spares a pass over the vocabulary for each row;
-        greedy rows need no shift at all.
-        """
-        beamed = any(group.key.beams > 1 for group in self._groups.values())
-        rules, normal = self._without_last_normalization()
-        shift = None
-        if beamed and not all(rule.shift_free for rule in rules):
-            self._to_log_probabilities(scores)
-            rules, normal = self._rules, False
-        elif beamed and not normal:
-            shift = self._sums(scores)
-        for rule in rules:
-            rule.apply(scores, context)
-        return self._sums(scores) if beamed and normal else shift
-
-    def _sums(self, scores: Tensor) -> Tensor:
-        """The log of each live row's sum of exponentials (R,)."""
-        return peak(scores, self._numbers[: len(scores)], self._kernels)[2]
-
-    def _without_last_normalization(self) -> tuple[list[LogitRule], bool]:
-        """The rules but for a last normalization of every row, and whether there was one: the shift does the same."""
-        last = self._rules[-1] if self._rules else None
-        if isinstance(last, Renormalize) and len(last.rows) == self._rows.live:
-            return self._rules[:-1], True
-        return self._rules, False
-
-    def _to_log_probabilities(self, scores: Tensor) -> None:
-        for group in self._groups.values():
-            if group.key.beams > 1:
-                assert group.grid is not None
-                rows = group.grid.flatten()
-                scores[rows] = scores[rows].log_softmax(-1)
 
     def _choose(self, group: _Group, scores: Tensor, shift: Tensor | None) -> Results:
         """Let a group's search choose."""
@@ -290,7 +257,8 @@ class Runner:
 
     def _arrange(self) -> None:
         """Tell rules and groups where everybody stands now."""
-        self._rules = build_rules([owner.request.params for owner in self._row_owners], device=self._device)
+        segments = [(owner.request.params, owner.rules, owner.rows) for owner in self._source_owners]
+        self._ruling = Ruling(segments, numbers=self._numbers[: self._rows.live], kernels=self._kernels)
         for group in self._groups.values():
             group.grid = self._index([sequence.rows for sequence in group.sequences])
 

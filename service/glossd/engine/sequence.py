@@ -7,6 +7,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from enum import Enum
 
+from glossd.decoding.rulebook import Part
 from glossd.errors import DeadlineError
 from glossd.types import Generation, GenerationRequest
 
@@ -23,8 +24,8 @@ class Status(Enum):
 class Sequence:
     """A request and everybody who waits for it: identical requests in flight share one sequence.
 
-    ``rows`` and ``source`` are its places in the running batch, ``age`` its tokens with the start token. Times are
-    ``time.monotonic_ns``.
+    ``rows`` and ``source`` are its places in the running batch, ``age`` its tokens with the start token, ``rules`` what
+    its parameters ask of scores. Times are ``time.monotonic_ns``.
     """
 
     request: GenerationRequest
@@ -36,6 +37,7 @@ class Sequence:
     rows: list[int] = field(default_factory=list)
     source: int = -1
     age: int = 0
+    rules: tuple[Part, ...] = ()
 
     @property
     def length(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from glossd.decoding.rules import Context, build_rules
+from glossd.decoding.rules import Context
 from glossd.types import GenerationParams
+
+from tests.unit.decoding.test_rules import build_rules
 
 
 def params(*once: int) -> GenerationParams:
@@ -15,6 +17,6 @@ def test_a_token_that_a_row_holds_is_not_chosen_again() -> None:
     history = torch.tensor([[0, 5, 7, 6], [0, 6, 5, 5], [0, 5, 6, 5]])
     lengths = torch.tensor([4, 2, 4])
     scores = torch.zeros(3, 9)
-    for rule in build_rules([params(5, 6), params(5, 6), params()], device=torch.device("cpu")):
+    for rule in build_rules([params(5, 6), params(5, 6), params()]):
         rule.apply(scores, Context(history, lengths, lengths.tolist()))
     assert [row.isinf().nonzero().flatten().tolist() for row in scores] == [[5, 6], [6], []]

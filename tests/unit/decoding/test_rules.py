@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from glossd.decoding.rules import Context, build_rules
+from glossd.decoding.rulebook import assemble, parts_of
+from glossd.decoding.rules import Context, LogitRule
 from glossd.types import GenerationParams
 from transformers.generation import logits_process as reference
 
@@ -15,6 +17,11 @@ CPU = torch.device("cpu")
 def params(**changes: Any) -> GenerationParams:
     settings: dict[str, Any] = {"decoder_start_token_id": 0, "eos_token_ids": (END,), "max_new_tokens": 12}
     return GenerationParams(**(settings | changes))
+
+
+def build_rules(asked: Sequence[GenerationParams]) -> list[LogitRule]:
+    """The rules of rows, one after another, each with parameters of its own."""
+    return assemble([(parts_of(one, CPU), [row]) for row, one in enumerate(asked)], device=CPU)
 
 
 CASES: dict[str, tuple[dict[str, Any], Any]] = {
@@ -44,7 +51,7 @@ def test_a_rule_over_rows_of_different_age_is_the_processor_on_each_row_alone(ca
         make()(history[row : row + 1, :length], scores[row : row + 1].clone())[0] for row, length in enumerate(lengths)
     ]
     ours = scores.clone()
-    for rule in build_rules([params(**changes)] * 12, device=CPU):
+    for rule in build_rules([params(**changes)] * 12):
         rule.apply(ours, Context(history, lengths, lengths.tolist()))
     assert torch.equal(ours, torch.stack(alone)) or torch.allclose(ours, torch.stack(alone), atol=1e-6)
 
@@ -52,7 +59,7 @@ def test_a_rule_over_rows_of_different_age_is_the_processor_on_each_row_alone(ca
 def test_each_row_gets_its_own_rules_only() -> None:
     asked = [params(), params(suppressed=(5,)), params(forced_bos_token_id=7), params(suppressed=(5,))]
     scores = torch.zeros(4, VOCABULARY)
-    rules = build_rules(asked, device=CPU)
+    rules = build_rules(asked)
     for rule in rules:
         rule.apply(scores, Context(torch.zeros(4, 1, dtype=torch.int64), torch.ones(4, dtype=torch.int64), [1] * 4))
     assert len(rules) == 2
@@ -62,4 +69,4 @@ def test_each_row_gets_its_own_rules_only() -> None:
 
 
 def test_rows_that_ask_for_nothing_cost_no_rule() -> None:
-    assert build_rules([params()] * 8, device=CPU) == []
+    assert build_rules([params()] * 8) == []
