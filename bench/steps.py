@@ -14,6 +14,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Stopwatch:
 
 def watch(model: Any) -> Stopwatch:
     """Wrap the classes of the engine and of a BART-like model in this process."""
+    from glossd.decoding.ruling import Ruling
     from glossd.engine.runner import Runner
     from glossd.models.layers import CrossAttention, LayerNorm, Linear, SelfAttention
 
@@ -72,7 +74,7 @@ def watch(model: Any) -> Stopwatch:
     wrapped: list[tuple[Any, str, Callable[[tuple[Any, ...]], str]]] = [
         (Runner, "step", lambda _: "overhead"),
         (Runner, "_choose", lambda _: "search"),
-        (Runner, "_rule", lambda _: "search"),
+        (Ruling, "apply", lambda _: "search"),
         (SelfAttention, "over_cache", lambda _: "attention"),
         (CrossAttention, "over_cache", lambda _: "attention"),
         (LayerNorm, "__call__", lambda _: "norms"),
@@ -110,20 +112,19 @@ def peak_operations(kind: str) -> float:
 
     torch.set_num_threads(1)
     left, right = torch.randn(_PEAK_SIZE, _PEAK_SIZE), torch.randn(_PEAK_SIZE, _PEAK_SIZE)
-    products: list[Callable[[], object]] = [lambda: torch.mm(left, right)]
-    if kind == "int8":  # the better one of oneDNN's and ours
-        linear, kernels = Int8Linear.of(right, None), load_kernels()
-        rounded = (left * 30).clamp(-127, 127).to(torch.int8)
-        products = [lambda: linear.product(rounded)]
+    product: Callable[[], object] = partial(torch.mm, left, right)
+    if kind == "int8":
+        kernels = load_kernels()
         if kernels is not None and kernels.level:
-            matrix = Int8Matrix.of(right, None, kernels=kernels)
-            products.append(lambda: matrix(left))
+            product = partial(Int8Matrix.of(right, None, kernels=kernels), left)
+        else:
+            rounded = (left * 30).clamp(-127, 127).to(torch.int8)
+            product = partial(Int8Linear.of(right, None).product, rounded)
     best = float("inf")
-    for product in products:
-        for _ in range(8):
-            started = time.thread_time()
-            product()
-            best = min(best, time.thread_time() - started)
+    for _ in range(8):
+        started = time.thread_time()
+        product()
+        best = min(best, time.thread_time() - started)
     return 2.0 * _PEAK_SIZE**3 / best
 
 

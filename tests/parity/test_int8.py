@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 from glossd.config import ModelSettings
@@ -59,6 +60,23 @@ def test_segments_are_the_same_bit_for_bit_alone_and_in_a_crowd() -> None:
     requests = requests_of(checkpoint, parity_segments(SEGMENTS), 1, 2, 3, limit=16)
     assert len(requests) == SEGMENTS
     assert len({len(request.source_ids) for request in requests}) > 10
+    assert_same_alone_and_in_a_crowd(checkpoint, requests)
+
+
+def test_a_segment_is_the_same_bit_for_bit_whatever_rules_the_others_have() -> None:
+    checkpoint = load_embedded("int8")
+    end = checkpoint.model.info.eos_token_ids[0]
+    rules: list[dict[str, Any]] = [
+        {},
+        {"forced_eos_token_id": end, "max_new_tokens": 7},
+        {"repetition_penalty": 1.3},
+        {"renormalize": True},
+        {"no_repeat_ngram_size": 2, "forced_eos_token_id": end, "max_new_tokens": 11},
+    ]
+    requests = [
+        replace(request, params=replace(request.params, **rules[number % len(rules)]))
+        for number, request in enumerate(requests_of(checkpoint, parity_segments(90), 4, 1, 2, limit=16))
+    ]
     assert_same_alone_and_in_a_crowd(checkpoint, requests)
 
 

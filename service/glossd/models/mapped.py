@@ -35,6 +35,8 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _PIECE_BYTES = 1 << 24
+_mappings: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
+"""What is mapped now, by the address of its first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class MappedFile:
         """Map ``file``; the mapping ends with the last of the tensors."""
         with file.open("rb") as stream:
             mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        _mappings[torch.frombuffer(mapping, dtype=torch.uint8).data_ptr()] = mapping
         return cls(read_safetensors(file), mapping)
 
     def tensor(self, stored: StoredTensor) -> Tensor:
@@ -66,12 +69,23 @@ class MappedFile:
         view = memoryview(self.mapping)[begin:end]
         if begin % dtype.itemsize:  # no file of the library's own writing has such a tensor
             return torch.frombuffer(bytearray(view), dtype=dtype)
-        first = begin // mmap.PAGESIZE * mmap.PAGESIZE
-        weakref.finalize(view, _let_go, self.mapping, first, end - first).atexit = False
+        weakref.finalize(view, _let_go, self.mapping, begin, end).atexit = False
         return torch.frombuffer(view, dtype=dtype)
 
 
-def _let_go(mapping: mmap.mmap, start: int, length: int) -> None:
+def let_go(tensor: Tensor) -> None:
+    """The memory of a contiguous tensor that is a view of a mapped file, for now: who reads it again gets it again.
+
+    Nothing for any other tensor.
+    """
+    start = tensor.data_ptr()
+    for base, mapping in list(_mappings.items()):
+        if base <= start < base + len(mapping):
+            _let_go(mapping, start - base, start - base + tensor.numel() * tensor.element_size())
+
+
+def _let_go(mapping: mmap.mmap, begin: int, end: int) -> None:
     """Tell the system that pages are not needed now, where it can be told; another reader gets them again."""
-    if hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED, start, length)
+    first = begin // mmap.PAGESIZE * mmap.PAGESIZE
+    if hasattr(mmap, "MADV_DONTNEED") and end > first:
+        mapping.madvise(mmap.MADV_DONTNEED, first, end - first)

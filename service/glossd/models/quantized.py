@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from glossd.models.layers import Activation, Weight, named_activation, weight_shape
+from glossd.models.mapped import let_go
 from glossd.native import ACTIVATIONS, Kernels, Matrix
 
 _LEVELS = 127
@@ -30,11 +31,13 @@ _Sizes = tuple[int, int, int, int]
 def pieces(weight: Weight) -> Iterator[Tensor]:
     """``weight`` (out, in) in float32, some outputs at a time, in order.
 
-    A whole matrix's passing copies would be more memory than what becomes of it.
+    A whole matrix's passing copies would be more memory than what becomes of it. Where it is a view of a mapped file,
+    what has been passed on leaves the process.
     """
     for part in [weight] if isinstance(weight, Tensor) else weight:
         for rows in part.split(max(1, _AT_ONCE // part.shape[1])):
             yield rows.float()
+            let_go(rows)
 
 
 def round_weight(rows: Tensor) -> tuple[Tensor, Tensor]:

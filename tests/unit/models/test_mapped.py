@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from glossd.models.mapped import MappedFile
+from glossd.models.mapped import MappedFile, let_go
+from glossd.models.quantized import pieces
 from safetensors.torch import load_file, save_file
 
 SMAPS = Path("/proc/self/smaps")
@@ -65,6 +66,28 @@ def test_the_pages_of_a_tensor_go_with_it_and_come_again(file: Path) -> None:
     del view
     assert resident(file) < size / 2
     assert mapped.tensor(stored).sum() == total
+
+
+@pytest.mark.skipif(
+    not SMAPS.exists() or not hasattr(mmap, "MADV_DONTNEED"), reason="only Linux tells what is resident"
+)
+def test_a_matrix_that_is_read_in_pieces_is_never_in_memory_whole(file: Path) -> None:
+    mapped = MappedFile.open(file)
+    stored = next(each for each in mapped.tensors if each.name == "large")
+    tensor, most, total = mapped.tensor(stored), 0, 0.0
+    for rows in pieces(tensor):
+        total += float(rows.double().sum())
+        most = max(most, resident(file))
+    assert most < (stored.end - stored.begin) / 4
+    assert total == pytest.approx(float(load_file(file)["large"].double().sum()))
+    assert torch.equal(tensor, load_file(file)["large"])
+
+
+def test_letting_go_of_memory_that_is_no_file_s_changes_nothing() -> None:
+    tensor = torch.arange(100_000)
+    let_go(tensor)
+    let_go(torch.zeros(0))
+    assert torch.equal(tensor, torch.arange(100_000))
 
 
 def test_a_tensor_outlives_the_file_that_it_came_from(file: Path) -> None:
