@@ -14,7 +14,9 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,8 @@ class Served:
             seen.append(line)
             entry = json.loads(line) if line.startswith("{") else {}
             if entry.get("message") == LOG:
+                # A line for each call: a pipe that nobody reads holds up the server once it is full.
+                threading.Thread(target=deque, args=(self._process.stderr, 0), daemon=True).start()
                 return str(entry["address"])
         raise SystemExit("glossd serve stopped:\n" + "".join(seen[-20:]))
 
