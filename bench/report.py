@@ -110,6 +110,23 @@ def quality_table(report: Row) -> str:
     return _table(("embedded model, greedy", "sentences", "float32", "int8", "difference", "equal outputs"), lines)
 
 
+def agreement_table(report: Row) -> str:
+    """How often both formats choose the same token."""
+    lines = [
+        (
+            row["checkpoint"],
+            f"{row['segments']:,}",
+            str(row["different_first_tokens"]),
+            f"{row['first_tokens_alike']:.1%}",
+            f"{row['compared_after_the_same']:,}",
+            f"{row['tokens_alike_after_the_same']:.1%}",
+        )
+        for row in report["random_weights"]
+    ]
+    head = ("random weights, greedy", "segments", "different first tokens", "first tokens alike")
+    return _table((*head, "tokens after the same ones", "of those alike"), lines)
+
+
 def queueing_table(report: Row) -> str:
     """How the cost of a segment in the queue grows with its length."""
     lines = [(f"{row['queued']:,}", f"{row['cost_ratio']:.2f}") for row in report["results"]]
@@ -203,6 +220,7 @@ def main() -> None:
         page = replace_block(page, "steps", steps_table(steps["results"]))
     if quality := _read("quality"):
         page = replace_block(page, "quality", quality_table(quality))
+        page = replace_block(page, "agreement", agreement_table(quality))
     if load:
         page = replace_block(page, "load", load_table(load))
     if queueing := _read("queueing"):
