@@ -1,5 +1,5 @@
 /* The float32 decode step's small operators, each over whole rows: attention over cached keys and values, residual with
- * layer norm; and for every format the peak and the best few of a vocabulary.
+ * layer norm; and for every format the peak of a vocabulary.
  *
  * Every row is worked on by itself and in a fixed order, so its result does not depend on the rows beside it. All pointers
  * are to contiguous float32 unless the name says otherwise; callers check shapes. No allocation, no threads, no state.
