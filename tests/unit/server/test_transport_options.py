@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from glossd.client import Connection
 from glossd.config import ServerSettings
 from glossd.server.app import server_options
-from grpc._cython import cygrpc
 
 SERVER = [name for name, _ in server_options(ServerSettings())]
 CLIENT = [name for name, _ in Connection(tls=True, server_name="one").options()]
@@ -16,7 +16,10 @@ CLIENT = [name for name, _ in Connection(tls=True, server_name="one").options()]
 
 @pytest.fixture(scope="module")
 def library() -> bytes:
-    return Path(cygrpc.__file__).read_bytes()
+    found = find_spec("grpc._cython.cygrpc")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).read_bytes()
 
 
 @pytest.mark.parametrize("name", sorted({*SERVER, *CLIENT}))
